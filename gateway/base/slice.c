@@ -1,0 +1,97 @@
+#include "base/slice.h"
+
+static unsigned char lower(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return u >= 'A' && u <= 'Z' ? (unsigned char)(u | 0x20) : u;
+}
+
+bool slice_equal_nocase(struct slice a, struct slice b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.ptr[i]) != lower(b.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct slice slice_trim(struct slice s)
+{
+    while (s.len > 0 && is_space(s.ptr[0]))
+        s = slice_skip(s, 1);
+    while (s.len > 0 && is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+size_t slice_find(struct slice s, char c)
+{
+    const char *at = s.len > 0 ? memchr(s.ptr, c, s.len) : NULL;
+    return at ? (size_t)(at - s.ptr) : s.len;
+}
+
+bool slice_cut(struct slice s, char sep, struct slice *head, struct slice *rest)
+{
+    size_t at = slice_find(s, sep);
+    if (at == s.len) {
+        *head = s;
+        *rest = slice_skip(s, s.len);
+        return false;
+    }
+    *head = slice_of(s.ptr, at);
+    *rest = slice_skip(s, at + 1);
+    return true;
+}
+
+bool slice_to_u64(struct slice s, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)s.ptr[i] - '0';
+        if (digit > 9 || value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return true;
+}
+
+/* The leftmost place for each middle piece is always good enough: no piece is tried at two places after it
+ * fitted. */
+bool slice_glob(struct slice pattern, struct slice s)
+{
+    struct slice piece, rest;
+    if (!slice_cut(pattern, '*', &piece, &rest))
+        return slice_equal(pattern, s);
+    if (!slice_starts(s, piece))
+        return false;
+    s = slice_skip(s, piece.len);
+    while (slice_cut(rest, '*', &piece, &rest)) {
+        if (piece.len == 0)
+            continue;
+        const char *at = s.len > 0 ? memmem(s.ptr, s.len, piece.ptr, piece.len) : NULL;
+        if (!at)
+            return false;
+        s = slice_skip(s, (size_t)(at - s.ptr) + piece.len);
+    }
+    return s.len >= piece.len && slice_equal(slice_skip(s, s.len - piece.len), piece);
+}
+
+bool slice_equal_secret(struct slice a, struct slice b)
+{
+    volatile unsigned char differs = 0;
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        differs = (unsigned char)(differs | ((unsigned char)a.ptr[i] ^ (unsigned char)b.ptr[i]));
+    return differs == 0;
+}

@@ -1,0 +1,168 @@
+/*
+ * Generations (house.md): a fixed table of counters that only grow. What is not told apart in a subject hashes to a constant, so each
+ * width of subject has a slot of its own; two subjects that share a slot by accident become stale together, too early, never too late.
+ *
+ * Order: a sum is read before the upstream request is sent, and a change raises its counters before anybody is told about it. All of
+ * it is sequentially consistent, so whoever was told sees the raised counter.
+ */
+#include <stdlib.h>
+
+#include "base/digest.h"
+#include "cache/cache_internal.h"
+
+enum { SLOT_BITS = 19 };
+
+enum kind {
+    KIND_API = 1,
+    KIND_API_ENTITY,
+    KIND_CREDENTIAL,
+    KIND_CREDENTIAL_API,
+    KIND_ENTITY, /* of one credential and api: all its records and lists */
+    KIND_RECORD,
+    KIND_LIST,
+};
+
+/* Places in cache_deps.slot. */
+enum { DEP_API, DEP_API_ENTITY, DEP_CREDENTIAL, DEP_CREDENTIAL_API, DEP_ENTITY, DEP_ITEM };
+
+int generations_init(struct generations *generations)
+{
+    const size_t count = (size_t)1 << SLOT_BITS;
+    atomic_init(&generations->all, 0);
+    /* Pages that nobody touches are never there. */
+    generations->counters = calloc(count, sizeof *generations->counters);
+    generations->settled = calloc(count, sizeof *generations->settled);
+    if (generations->counters && generations->settled)
+        return 0;
+    generations_deinit(generations);
+    return ERR_NOMEM;
+}
+
+void generations_deinit(struct generations *generations)
+{
+    free(generations->counters);
+    free(generations->settled);
+    generations->counters = generations->settled = NULL;
+}
+
+/* --- slots ------------------------------------------------------------------------------------------------------ */
+
+/* Keyed hashes of the parts, made once. */
+struct hashed {
+    uint64_t credential, api, entity, id;
+};
+
+static struct hashed hash_subject(const struct cache_subject *subject)
+{
+    const struct slice credential = subject->credential.len > 0 ? subject->credential : CACHE_NO_CREDENTIAL;
+    return (struct hashed){
+        .credential = digest_hash(credential),
+        .api = digest_hash(subject->api),
+        .entity = digest_hash(subject->entity),
+        .id = subject->id.len > 0 ? digest_hash(subject->id) : 0,
+    };
+}
+
+/* The parts are keyed hashes already; this only has to spread them. */
+static uint64_t mix(uint64_t h, uint64_t part)
+{
+    h = (h ^ part) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93u;
+    return h ^ (h >> 29);
+}
+
+static uint32_t slot_of(enum kind kind, const struct hashed *parts)
+{
+    uint64_t h = (uint64_t)kind;
+    if (kind != KIND_API && kind != KIND_API_ENTITY)
+        h = mix(h, parts->credential);
+    if (kind != KIND_CREDENTIAL)
+        h = mix(h, parts->api);
+    if (kind == KIND_API_ENTITY || kind >= KIND_ENTITY)
+        h = mix(h, parts->entity);
+    if (kind == KIND_RECORD)
+        h = mix(h, parts->id);
+    return (uint32_t)(mix(h, 0) >> (64 - SLOT_BITS));
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t sum_of(const struct cache *cache, const uint32_t slot[CACHE_DEPS])
+{
+    const struct generations *generations = &cache->generations;
+    uint64_t sum = atomic_load(&generations->all);
+    for (size_t i = 0; i < CACHE_DEPS; i++)
+        sum += atomic_load(&generations->counters[slot[i]]);
+    return sum;
+}
+
+struct cache_deps cache_deps_of(const struct cache *cache, const struct cache_subject *subject)
+{
+    const struct hashed parts = hash_subject(subject);
+    struct cache_deps deps;
+    deps.slot[DEP_API] = slot_of(KIND_API, &parts);
+    deps.slot[DEP_API_ENTITY] = slot_of(KIND_API_ENTITY, &parts);
+    deps.slot[DEP_CREDENTIAL] = slot_of(KIND_CREDENTIAL, &parts);
+    deps.slot[DEP_CREDENTIAL_API] = slot_of(KIND_CREDENTIAL_API, &parts);
+    deps.slot[DEP_ENTITY] = slot_of(KIND_ENTITY, &parts);
+    deps.slot[DEP_ITEM] = slot_of(subject->id.len > 0 ? KIND_RECORD : KIND_LIST, &parts);
+    deps.sum = sum_of(cache, deps.slot);
+    return deps;
+}
+
+bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps)
+{
+    return sum_of(cache, deps->slot) == deps->sum;
+}
+
+/* --- raising ---------------------------------------------------------------------------------------------------- */
+
+static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts)
+{
+    atomic_fetch_add(&cache->generations.counters[slot_of(kind, parts)], 1);
+}
+
+/* The narrowest width that has a counter of its own and covers the subject. */
+static enum kind width_of(const struct cache_subject *subject)
+{
+    if (subject->credential.len == 0)
+        return subject->entity.len > 0 ? KIND_API_ENTITY : KIND_API;
+    if (subject->api.len == 0)
+        return KIND_CREDENTIAL;
+    if (subject->entity.len == 0)
+        return KIND_CREDENTIAL_API;
+    return subject->id.len > 0 ? KIND_RECORD : KIND_ENTITY;
+}
+
+unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subject)
+{
+    atomic_fetch_add_explicit(&cache->invalidations, 1, memory_order_relaxed);
+    if (subject->credential.len == 0 && subject->api.len == 0) {
+        atomic_fetch_add(&cache->generations.all, 1);
+        return 1;
+    }
+    const struct hashed parts = hash_subject(subject);
+    const enum kind kind = width_of(subject);
+    raise_slot(cache, kind, &parts);
+    if (kind != KIND_RECORD)
+        return 1;
+    raise_slot(cache, KIND_LIST, &parts);
+    return 2;
+}
+
+/* --- settling after writes ---------------------------------------------------------------------------------------- */
+
+void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms)
+{
+    const struct hashed parts = hash_subject(subject);
+    _Atomic uint64_t *until = &cache->generations.settled[slot_of(KIND_ENTITY, &parts)];
+    uint64_t seen = atomic_load(until);
+    while (seen < until_ms && !atomic_compare_exchange_weak(until, &seen, until_ms))
+        ;
+}
+
+bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms)
+{
+    return atomic_load(&cache->generations.settled[deps->slot[DEP_ENTITY]]) > now_ms;
+}

@@ -1,0 +1,578 @@
+/* The owner's side of a flight: sends the request, takes the answer apart, lands it. All on the owner's loop. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "http/json.h"
+#include "internal.h"
+
+enum { STRIKE_MAX = 1024 * 1024 };
+
+/* --- the end of a flight ---------------------------------------------------------------------------------------- */
+
+/* The transfer is over: what belongs to the owner's worker goes back, and the reference that kept the flight in the air. */
+static void finish(struct flight *flight)
+{
+    flight->transfer = NULL;
+    flight->sender = NULL;
+    flight_unlist(flight);
+    flight->answer.fields = NULL;
+    pipeline_settings_release(flight->settings);
+    flight->settings = NULL;
+    flight_release(flight);
+}
+
+static void fail(struct flight *flight, enum problem problem, const char *why)
+{
+    flight_unlist(flight);
+    pthread_mutex_lock(&flight->lock);
+    flight->phase = FLIGHT_FAILED;
+    flight->keeps = false;
+    flight->problem = problem;
+    flight->why = why;
+    flight_wake(flight);
+    pthread_mutex_unlock(&flight->lock);
+    finish(flight);
+}
+
+static enum problem problem_of(enum upstream_failure failure)
+{
+    switch (failure) {
+    case UPSTREAM_RESOLVE:
+    case UPSTREAM_CONNECT:
+    case UPSTREAM_TLS:
+    case UPSTREAM_RESET:
+        return PROBLEM_UPSTREAM_UNREACHABLE;
+    case UPSTREAM_CONNECT_TIMEOUT:
+    case UPSTREAM_FIRST_BYTE_TIMEOUT:
+    case UPSTREAM_IDLE_TIMEOUT:
+    case UPSTREAM_TOTAL_TIMEOUT:
+        return PROBLEM_UPSTREAM_TIMEOUT;
+    case UPSTREAM_INVALID:
+    case UPSTREAM_CUT:
+        return PROBLEM_UPSTREAM_INVALID;
+    case UPSTREAM_NOMEM:
+        return PROBLEM_OVERLOADED;
+    }
+    return PROBLEM_INTERNAL;
+}
+
+/* A write's answer, or its failure: what it touched is stale again, and stays unstored for a while. */
+static void settle_write(struct flight *flight)
+{
+    if (flight->unsafe)
+        invalidate_write(flight->owner, flight->settings, &flight->subject, flight->api->name, flight->method);
+}
+
+/* --- body ------------------------------------------------------------------------------------------------------- */
+
+/* Copies the raw link out of the segments, for waiters to rewrite in their own form. */
+static char *gather(const struct flight *flight, uint64_t at, size_t len)
+{
+    char *out = malloc(len + 1);
+    if (!out)
+        return NULL;
+    for (const struct segment *s = flight->first; s && s->at < at + len; s = s->next) {
+        if (s->at + s->len <= at)
+            continue;
+        uint64_t from = s->at > at ? s->at : at;
+        uint64_t to = s->at + s->len < at + len ? s->at + s->len : at + len;
+        memcpy(out + (from - at), s->data + (from - s->at), to - from);
+    }
+    return out;
+}
+
+/* The scanner moved: tells the waiters how far they may send. The lock is held. */
+static void settle(struct flight *flight, uint64_t settled)
+{
+    flight->settled = flight->strike ? 0 : settled;
+    if (flight->scan.found && !flight->splice && flight->scan.len > 0) {
+        flight->splice = gather(flight, flight->scan.at, (size_t)flight->scan.len);
+        if (flight->splice) {
+            flight->splice_at = flight->scan.at;
+            flight->splice_len = (size_t)flight->scan.len;
+        }
+    }
+    flight->scan_over = flight->scan.over;
+}
+
+/* The cache will not have it: the body is only kept for as long as waiters need it. The lock is held. */
+static void give_up_keeping(struct flight *flight)
+{
+    flight->keeps = false;
+    flight->store_why = "too-large";
+}
+
+static void on_body(void *user, struct slice data)
+{
+    struct flight *flight = user;
+    if (flight->swallowing)
+        return;
+    bool limit = flight->strike && flight->produced + data.len > STRIKE_MAX;
+    if (limit || !flight_append(flight, data)) {
+        upstream_cancel(flight->transfer);
+        fail(flight, limit ? PROBLEM_UPSTREAM_INVALID : PROBLEM_OVERLOADED,
+             limit ? "the answer is too large to strike secrets out of it" : "out of memory");
+        return;
+    }
+    uint64_t settled = flight->scan.over ? flight->produced : route_scan_feed(&flight->scan, data);
+    bool outgrown = false;
+    pthread_mutex_lock(&flight->lock);
+    settle(flight, settled);
+    if (flight->keeps && flight->produced > flight->settings->entry_max) {
+        give_up_keeping(flight);
+        outgrown = true;
+    }
+    if (!flight->keeps && !flight->strike && !flight->paused && flight->produced > FLIGHT_WINDOW) {
+        uint64_t least = flight->produced;
+        list_each(node, &flight->waiters) {
+            const struct waiter *waiter = container_of(node, struct waiter, node);
+            least = waiter->cursor < least ? waiter->cursor : least;
+        }
+        flight->paused = flight->produced - least > FLIGHT_WINDOW;
+    }
+    bool pause = flight->paused;
+    flight_wake(flight);
+    bool abandoned = !flight->keeps && list_empty(&flight->waiters);
+    pthread_mutex_unlock(&flight->lock);
+    if (outgrown)
+        flight_unlist(flight);
+    if (abandoned)
+        fetch_cancel(flight);
+    else if (pause)
+        upstream_pause(flight->transfer);
+}
+
+/* The whole body in one run of bytes: the only segment, or a copy. NULL: no memory. */
+static char *whole_body(const struct flight *flight, bool *copied)
+{
+    *copied = false;
+    if (flight->first && flight->first == flight->last)
+        return flight->first->data;
+    char *body = malloc(flight->produced + 1);
+    if (!body)
+        return NULL;
+    *copied = true;
+    for (const struct segment *s = flight->first; s; s = s->next)
+        memcpy(body + s->at, s->data, s->len);
+    return body;
+}
+
+/* --- core/credentials: upstream's secrets are struck out ---------------------------------------------------------- */
+
+static void strike_value(json_t *value)
+{
+    json_object_del(value, "data");
+    json_object_del(value, "currentData");
+}
+
+static void strike_all(json_t *root)
+{
+    size_t i;
+    json_t *item;
+    strike_value(root);
+    json_array_foreach(root, i, item) strike_value(item);
+    json_t *credential = json_object_get(root, "credential");
+    if (credential)
+        strike_value(credential);
+}
+
+/* Puts the struck body in the place of what came. What cannot be read is not passed on. */
+static bool strike(struct flight *flight)
+{
+    bool copied;
+    char *body = whole_body(flight, &copied);
+    if (!body)
+        return false;
+    struct fault fault;
+    json_t *root = json_read(slice_of(body, flight->produced), STRIKE_MAX, &fault);
+    if (copied)
+        free(body);
+    if (!root)
+        return false;
+    strike_all(root);
+    struct buf out;
+    buf_init(&out, STRIKE_MAX * 2);
+    bool good = json_write(&out, root) == 0;
+    json_decref(root);
+    pthread_mutex_lock(&flight->lock);
+    while (flight->first) {
+        struct segment *segment = flight->first;
+        flight->first = segment->next;
+        digest_wipe(segment->data, segment->len);
+        segment_release(segment);
+    }
+    flight->last = NULL;
+    flight->produced = 0;
+    pthread_mutex_unlock(&flight->lock);
+    good = good && flight_append(flight, buf_slice(&out));
+    buf_wipe(&out);
+    flight->settled = flight->produced;
+    flight->length = flight->produced;
+    return good;
+}
+
+/* --- head ------------------------------------------------------------------------------------------------------- */
+
+static bool copy_fields(struct flight *flight, const struct http_fields *from)
+{
+    struct http_fields *fields = arena_alloc(&flight->arena, sizeof *fields);
+    struct http_field *at = arena_alloc(&flight->arena, (from->count + 1) * sizeof *at);
+    if (!fields || !at)
+        return false;
+    for (size_t i = 0; i < from->count; i++) {
+        at[i].id = from->at[i].id;
+        at[i].name = arena_copy(&flight->arena, from->at[i].name);
+        at[i].value = arena_copy(&flight->arena, from->at[i].value);
+        if (!at[i].name.ptr || !at[i].value.ptr)
+            return false;
+    }
+    fields->at = at;
+    fields->count = from->count;
+    flight->answer.fields = fields;
+    return true;
+}
+
+/* An error may be given to all who wait for the same thing, unless it is one caller's own. */
+static bool error_is_shared(const struct http_response *head)
+{
+    return head->status >= 400 && head->status != 401 && head->status != 403 && !http_find(&head->fields, FIELD_SET_COOKIE);
+}
+
+static bool may_have_link(const struct http_response *head)
+{
+    struct slice type = http_value(&head->fields, FIELD_CONTENT_TYPE);
+    return head->framing != FRAMING_NONE && !http_find(&head->fields, FIELD_CONTENT_ENCODING) &&
+           type.len >= 16 && slice_equal_nocase(slice_of(type.ptr, 16), SLICE("application/json"));
+}
+
+/* The answer to HEAD tells the length that GET would have (RFC 9110 9.3.2). */
+static uint64_t told_length(const struct flight *flight, const struct http_response *head)
+{
+    uint64_t length;
+    if (flight->method == METHOD_HEAD)
+        return slice_to_u64(http_value(&head->fields, FIELD_CONTENT_LENGTH), &length) ? length : SERVER_LENGTH_UNKNOWN;
+    if (head->framing == FRAMING_LENGTH)
+        return head->length;
+    return head->framing == FRAMING_NONE ? 0 : SERVER_LENGTH_UNKNOWN;
+}
+
+static bool take_head(struct flight *flight, const struct http_response *head)
+{
+    flight->answer.status = head->status;
+    flight->answer.response_ms = loop_now(flight->owner->loop);
+    flight->answer.response_wall_s = clock_wall_ms() / 1000;
+    if (!copy_fields(flight, &head->fields))
+        return false;
+    struct buf block;
+    buf_init(&block, 256 * 1024);
+    answer_put_fields(&block, &head->fields, flight);
+    flight->block = block.failed ? (struct slice){NULL, 0} : arena_copy(&flight->arena, buf_slice(&block));
+    buf_deinit(&block);
+    flight->has_date = http_find(&head->fields, FIELD_DATE) != NULL;
+    flight->varies = http_find(&head->fields, FIELD_VARY) != NULL;
+    flight->length = told_length(flight, head);
+    return flight->block.ptr != NULL;
+}
+
+static bool wants_new_token(const struct flight *flight, const struct http_response *head)
+{
+    bool again = flight->upload_framing == FRAMING_NONE || (flight->upload_done && !flight->replay.failed);
+    return head->status == 401 && !flight->retried && again;
+}
+
+static void on_head(void *user, const struct http_response *head)
+{
+    struct flight *flight = user;
+    if (wants_new_token(flight, head)) {
+        flight->retried = true;
+        flight->swallowing = true;
+        count_add(&flight->owner->stats.token_retries, 1);
+        return;
+    }
+    if (!take_head(flight, head)) {
+        upstream_cancel(flight->transfer);
+        fail(flight, PROBLEM_OVERLOADED, "out of memory");
+        return;
+    }
+    settle_write(flight);
+    flight->not_modified = head->status == 304 && flight->validating;
+    bool keeps = false;
+    if (flight->fills && !flight->not_modified)
+        keeps = cache_may_store(&flight->query, &flight->answer, &flight->store_why) == CACHE_STORE &&
+                (flight->length == SERVER_LENGTH_UNKNOWN || flight->length <= flight->settings->entry_max);
+    route_scan_init(&flight->scan);
+    flight->scan.over = flight->method == METHOD_HEAD || !may_have_link(head);
+    if (flight->method == METHOD_HEAD)
+        cache_head_seen(flight->owner->shared->cache, &flight->query, &flight->answer);
+    if (flight->not_modified)
+        return; /* the waiters hear of it when it has become an entry */
+    if (!keeps)
+        flight_unlist(flight);
+    pthread_mutex_lock(&flight->lock);
+    flight->status = head->status;
+    flight->phase = FLIGHT_STREAMING;
+    flight->keeps = keeps;
+    flight->shareable = keeps || error_is_shared(head);
+    flight->scan_over = flight->scan.over;
+    if (!flight->strike)
+        flight_wake(flight);
+    pthread_mutex_unlock(&flight->lock);
+}
+
+/* --- landing ---------------------------------------------------------------------------------------------------- */
+
+static struct cache_entry *make_entry(struct flight *flight)
+{
+    struct cache *cache = flight->owner->shared->cache;
+    if (flight->not_modified)
+        return cache_freshen(cache, &flight->query, flight->validating, &flight->answer);
+    if (!flight->keeps)
+        return NULL;
+    bool copied;
+    char *body = whole_body(flight, &copied);
+    if (!body)
+        return NULL;
+    flight->answer.splice_at = (size_t)flight->splice_at;
+    flight->answer.splice_len = flight->splice_len;
+    struct cache_entry *entry = cache_store(cache, &flight->query, &flight->answer, slice_of(body, flight->produced));
+    if (copied)
+        free(body);
+    return entry;
+}
+
+/* Is the new entry's answer one that others who waited may have? What moved a generation meanwhile does not matter for them: they asked
+ * before it. */
+static bool entry_is_shared(struct flight *flight, const struct cache_entry *entry)
+{
+    struct cache_found found;
+    cache_find(flight->owner->shared->cache, &flight->query, &found);
+    bool same = found.entry == entry;
+    if (found.entry)
+        cache_release(found.entry);
+    bool fenced = !cache_deps_hold(flight->owner->shared->cache, &flight->answer.deps);
+    if (fenced)
+        count_add(&flight->owner->stats.fenced, 1);
+    return same && (found.decision == CACHE_HIT || fenced);
+}
+
+static bool start_transfer(struct flight *flight, bool fresh_token);
+
+/* The 304 does not fit what we have (RFC 9111 4.3.4): once more without conditions. */
+static void refetch(struct flight *flight)
+{
+    cache_release(flight->validating);
+    flight->validating = NULL;
+    flight->not_modified = false;
+    flight->transfer = NULL;
+    if (!start_transfer(flight, false))
+        fail(flight, PROBLEM_OVERLOADED, "out of memory");
+}
+
+static void retry_with_new_token(struct flight *flight)
+{
+    flight->swallowing = false;
+    flight->transfer = NULL;
+    flight->replayed = 0;
+    if (!start_transfer(flight, true))
+        fail(flight, PROBLEM_OVERLOADED, "out of memory");
+    else
+        fetch_upload(flight);
+}
+
+static void on_end(void *user)
+{
+    struct flight *flight = user;
+    if (flight->swallowing) {
+        retry_with_new_token(flight);
+        return;
+    }
+    if (flight->strike && flight->produced > 0 && !strike(flight)) {
+        fail(flight, PROBLEM_UPSTREAM_INVALID, "the answer could not be read to strike secrets out of it");
+        return;
+    }
+    struct cache_entry *entry = make_entry(flight);
+    if (flight->not_modified && !entry) {
+        refetch(flight);
+        return;
+    }
+    bool shared = entry && entry_is_shared(flight, entry);
+    pthread_mutex_lock(&flight->lock);
+    if (flight->not_modified)
+        flight->status = cache_entry_status(entry);
+    flight->entry = entry;
+    flight->shareable = entry ? shared : flight->shareable;
+    flight->settled = flight->produced;
+    flight->scan_over = true;
+    flight->phase = FLIGHT_LANDED;
+    flight_wake(flight);
+    pthread_mutex_unlock(&flight->lock);
+    finish(flight);
+}
+
+static void on_fail(void *user, enum upstream_failure failure, bool sent, const char *why)
+{
+    struct flight *flight = user;
+    flight->sent = sent;
+    flight->failure = failure;
+    if (flight->swallowing) {
+        retry_with_new_token(flight);
+        return;
+    }
+    settle_write(flight);
+    fail(flight, problem_of(failure), why);
+}
+
+/* --- sending ---------------------------------------------------------------------------------------------------- */
+
+static void on_writable(void *user)
+{
+    fetch_upload(user);
+}
+
+static const struct upstream_hooks hooks = {on_head, on_body, on_end, on_fail, on_writable};
+
+/* The head as it goes out: what forward_head made, then our identity, once each. */
+static bool put_identity(struct flight *flight, bool fresh_token, struct buf *out)
+{
+    struct token_ring *tokens = flight->owner->shared->tokens;
+    uint64_t now = loop_now(flight->owner->loop);
+    buf_append_slice(out, flight->request_head);
+    buf_append_text(out, "Authorization: Bearer ");
+    if (token_get(tokens, flight->tenant, fresh_token, now, clock_wall_ms(), out))
+        return false;
+    if (flight->credential_id.len > 0) {
+        buf_append_text(out, "\r\nX-Rollout-Credential-Id: ");
+        buf_append_slice(out, flight->credential_id);
+    }
+    buf_append_text(out, "\r\n\r\n");
+    return !out->failed;
+}
+
+static bool start_transfer(struct flight *flight, bool fresh_token)
+{
+    if (!flight->request_head.ptr)
+        return false;
+    char storage[8192];
+    struct buf head;
+    bool large = flight->request_head.len + TOKEN_MAX + 256 > sizeof storage;
+    if (large)
+        buf_init(&head, flight->request_head.len + TOKEN_MAX + 256);
+    else
+        buf_init_fixed(&head, storage, sizeof storage);
+    bool good = put_identity(flight, fresh_token, &head);
+    if (good) {
+        struct upstream_request request = {
+            .origin = &flight->api->origin,
+            .method = flight->method,
+            .head = buf_slice(&head),
+            .framing = flight->upload_framing,
+            .length = flight->upload_length,
+            .user = flight,
+            .hooks = &hooks,
+        };
+        flight->answer.request_ms = loop_now(flight->owner->loop);
+        flight->transfer = upstream_start(flight->owner->upstream, &request);
+        good = flight->transfer != NULL;
+    }
+    buf_wipe(&head);
+    return good;
+}
+
+void fetch_start(struct flight *flight)
+{
+    flight_retain(flight); /* held while in the air */
+    if (!start_transfer(flight, false))
+        fail(flight, PROBLEM_OVERLOADED, "out of memory");
+}
+
+void fetch_cancel(struct flight *flight)
+{
+    if (!flight->transfer)
+        return;
+    upstream_cancel(flight->transfer);
+    flight->transfer = NULL;
+    settle_write(flight);
+    fail(flight, PROBLEM_UPSTREAM_UNREACHABLE, "the client left");
+}
+
+/* --- request bodies --------------------------------------------------------------------------------------------- */
+
+/* After a 401: what went up goes up again. True when all of it has. */
+static bool upload_again(struct flight *flight)
+{
+    struct slice rest = slice_skip(buf_slice(&flight->replay), flight->replayed);
+    size_t taken = upstream_send(flight->transfer, rest, true);
+    flight->replayed += taken;
+    return taken == rest.len;
+}
+
+/* What upstream did not take now waits in our own copy: the server's piece does not live over the return to the loop. */
+static void hold(struct flight *flight, struct visit *visit)
+{
+    if (visit->upload.ptr >= flight->held.ptr && visit->upload.ptr < flight->held.ptr + flight->held.len)
+        return;
+    buf_reset(&flight->held);
+    if (buf_append_slice(&flight->held, visit->upload)) {
+        upstream_cancel(flight->transfer);
+        flight->transfer = NULL;
+        settle_write(flight);
+        fail(flight, PROBLEM_OVERLOADED, "out of memory");
+        return;
+    }
+    visit->upload = buf_slice(&flight->held);
+}
+
+/* Takes the sender's next piece. False: nothing now, or the body broke and the flight is over. */
+static bool upload_next(struct flight *flight, bool *last)
+{
+    struct visit *visit = flight->sender;
+    *last = false;
+    if (visit->upload.len > 0)
+        return true;
+    switch (server_body_next(visit->x, &visit->upload)) {
+    case SERVER_BODY_DATA:
+        return true;
+    case SERVER_BODY_END:
+        *last = true;
+        return true;
+    case SERVER_BODY_MORE:
+        return false;
+    case SERVER_BODY_TOO_LARGE:
+        upstream_cancel(flight->transfer);
+        flight->transfer = NULL;
+        settle_write(flight);
+        fail(flight, PROBLEM_PAYLOAD_TOO_LARGE, "the body is larger than sizes.request_body");
+        return false;
+    case SERVER_BODY_BROKEN:
+        upstream_cancel(flight->transfer);
+        flight->transfer = NULL;
+        settle_write(flight);
+        fail(flight, PROBLEM_BAD_REQUEST, "the body's framing is malformed");
+        return false;
+    }
+    return false;
+}
+
+void fetch_upload(struct flight *flight)
+{
+    if (!flight->transfer || flight->upload_framing == FRAMING_NONE)
+        return;
+    if (flight->retried) {
+        upload_again(flight);
+        return;
+    }
+    bool last;
+    while (flight->sender && !flight->upload_done && upload_next(flight, &last)) {
+        struct visit *visit = flight->sender;
+        size_t taken = upstream_send(flight->transfer, visit->upload, last);
+        if (taken > 0)
+            buf_append(&flight->replay, visit->upload.ptr, taken);
+        visit->upload = slice_skip(visit->upload, taken);
+        flight->upload_done = last;
+        if (visit->upload.len > 0) {
+            hold(flight, visit); /* on_writable goes on */
+            return;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+/* The request as upstream sees it: built from nothing, not edited (design threats T2, T3). */
+#include "base/random.h"
+#include "internal.h"
+#include "wire/wire.h"
+
+enum { FORWARD_MAX = 128 * 1024 };
+
+/* What of the client's fields goes up. Names with an underscore are twins of ours for some servers: dropped. */
+static bool goes_up(const struct http_fields *fields, const struct http_field *field, bool conditions)
+{
+    unsigned flags = field_flags(field->id);
+    if (flags & (FIELD_HOP | FIELD_IDENTITY | FIELD_FRAMING | FIELD_OVERRIDE))
+        return false;
+    if ((flags & FIELD_PRECONDITION) && !conditions)
+        return false;
+    if (field->id == FIELD_X_REQUEST_ID || field->id == FIELD_VIA || field->id == FIELD_TRACEPARENT)
+        return false; /* written below */
+    if (slice_find(field->name, '_') < field->name.len)
+        return false;
+    return !http_connection_names(fields, field->name);
+}
+
+static void put_line(struct buf *out, struct slice name, struct slice value)
+{
+    if (wire_put_field(out, name, value))
+        out->failed = true;
+}
+
+static void put_target(struct buf *out, const struct visit *visit)
+{
+    char storage[4096];
+    struct buf target;
+    buf_init_fixed(&target, storage, sizeof storage);
+    size_t need = visit->api->base_path.len + visit->route.path.len + visit->route.query.len + 2;
+    if (need > sizeof storage)
+        buf_init(&target, need);
+    buf_append_slice(&target, visit->api->base_path);
+    buf_append_slice(&target, visit->route.path);
+    if (target.len == 0)
+        buf_append_char(&target, '/');
+    if (visit->route.has_query) {
+        buf_append_char(&target, '?');
+        buf_append_slice(&target, visit->route.query);
+    }
+    if (target.failed || wire_put_request_line(out, visit->x->request.method_name, buf_slice(&target)))
+        out->failed = true;
+    buf_deinit(&target);
+}
+
+static void put_framing(struct buf *out, const struct http_request *request)
+{
+    if (request->framing == FRAMING_CHUNKED)
+        buf_append_text(out, "Transfer-Encoding: chunked\r\n");
+    else if (request->framing == FRAMING_LENGTH)
+        buf_append_format(out, "Content-Length: %llu\r\n", (unsigned long long)request->length);
+}
+
+/* W3C Trace Context: the caller's, or the beginning of a trace. */
+static void put_trace(struct buf *out, const struct http_fields *fields)
+{
+    struct slice value = http_value(fields, FIELD_TRACEPARENT);
+    if (value.len == 55 && value.ptr[2] == '-' && value.ptr[35] == '-' && value.ptr[52] == '-') {
+        put_line(out, SLICE("traceparent"), value);
+        return;
+    }
+    buf_append_format(out, "traceparent: 00-%016llx%016llx-%016llx-00\r\n", (unsigned long long)random_u64(),
+                      (unsigned long long)(random_u64() | 1), (unsigned long long)(random_u64() | 1));
+}
+
+static void put_via(struct buf *out, const struct http_request *request)
+{
+    struct slice via = http_value(&request->fields, FIELD_VIA);
+    buf_append_text(out, "Via: ");
+    if (via.len > 0 && via.len < 1024 && field_is_value(via)) {
+        buf_append_slice(out, via);
+        buf_append_text(out, ", ");
+    }
+    buf_append_format(out, "1.%d rollout-gateway\r\n", request->minor);
+}
+
+/* Only validators that upstream itself gave mean something to it (RFC 9111 4.3.1). */
+static void put_conditions(struct buf *out, struct cache_entry *entry)
+{
+    struct slice etag = cache_entry_etag(entry);
+    struct slice modified = cache_entry_last_modified(entry);
+    if (etag.len > 0 && !cache_entry_etag_is_ours(entry))
+        put_line(out, SLICE("If-None-Match"), etag);
+    if (modified.len > 0)
+        put_line(out, SLICE("If-Modified-Since"), modified);
+}
+
+void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating)
+{
+    const struct http_request *request = &visit->x->request;
+    struct buf out;
+    char storage[4096];
+    buf_init_fixed(&out, storage, sizeof storage);
+    size_t size = request->target.len + visit->api->base_path.len + 1024;
+    for (size_t i = 0; i < request->fields.count; i++)
+        size += request->fields.at[i].name.len + request->fields.at[i].value.len + 4;
+    if (size > sizeof storage)
+        buf_init(&out, FORWARD_MAX);
+    put_target(&out, visit);
+    put_line(&out, SLICE("Host"), visit->api->origin.authority);
+    for (size_t i = 0; i < request->fields.count; i++) {
+        const struct http_field *field = &request->fields.at[i];
+        if (goes_up(&request->fields, field, !flight->fills))
+            put_line(&out, field->name, field->value);
+    }
+    put_framing(&out, request);
+    put_via(&out, request);
+    put_line(&out, SLICE("X-Request-Id"), visit->x->request_id);
+    put_trace(&out, &request->fields);
+    if (validating)
+        put_conditions(&out, validating);
+    flight->request_head = out.failed ? (struct slice){NULL, 0} : arena_copy(&flight->arena, buf_slice(&out));
+    buf_deinit(&out);
+}

@@ -1,0 +1,295 @@
+/* Shapes that the files of this room share. */
+#ifndef PIPELINE_INTERNAL_H
+#define PIPELINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "pipeline/pipeline.h"
+#include "route/route.h"
+
+/* --- settings ------------------------------------------------------------------------------------------------- */
+
+struct pipeline_api {
+    struct slice name;
+    struct slice base_url;  /* as configured, without a trailing slash */
+    struct slice base_path; /* "/api" or "" */
+    struct upstream_origin origin;
+    bool is_core;           /* needs no credential */
+};
+
+struct pipeline_rule {
+    int api; /* -1: none of ours */
+    struct slice entity;
+    struct cache_policy policy;
+};
+
+struct pipeline_settings {
+    unsigned refs; /* one worker only */
+    struct arena arena;
+    struct slice *names;
+    struct pipeline_api *apis;
+    size_t api_count;
+    struct pipeline_rule *rules;
+    size_t rule_count;
+    struct event_rule *dependencies;
+    size_t dependency_count;
+    struct cache_policy default_policy;
+    uint64_t write_settle_ms, coverage_ms, body_max;
+    size_t entry_max;
+    bool access_log;
+};
+
+const struct cache_policy *settings_policy(const struct pipeline_settings *settings, int api, struct slice entity);
+
+/* --- shared between workers ----------------------------------------------------------------------------------- */
+
+enum { FLIGHT_SHARDS = 16 };
+
+struct flight_shard {
+    pthread_mutex_t lock; /* taken before a flight's own lock */
+    struct map flights;   /* listed ones by key */
+};
+
+struct pipeline_shared {
+    struct cache *cache;
+    struct token_ring *tokens;
+    struct store *store;
+    struct flight_shard shards[FLIGHT_SHARDS];
+};
+
+struct pipeline {
+    struct loop *loop;
+    struct pipeline_shared *shared;
+    struct upstream *upstream;
+    struct store_view *view;
+    struct pipeline_settings *settings;
+    unsigned active;
+    struct {
+        _Atomic uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
+        _Atomic uint64_t statuses[6];
+        _Atomic uint64_t buckets[PIPELINE_BUCKETS];
+        _Atomic uint64_t duration_us, fenced, clients_gone, token_retries;
+    } stats;
+};
+
+/* Only this worker writes, others read: a plain add without a locked instruction. */
+static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* --- a request's state: lives in the exchange's arena ---------------------------------------------------------- */
+
+struct flight;
+struct waiter;
+
+struct visit {
+    struct pipeline *pipeline;
+    struct server_exchange *x;
+    struct pipeline_settings *settings; /* retained */
+    struct route route;
+    const struct pipeline_api *api;
+    struct slice credential_id, app_key; /* in the arena; empty for core */
+    struct cache_subject subject;
+    struct cache_query query;           /* its key is built when the cache may take part */
+    struct cache_entry *entry;          /* retained: what revalidation or stale-if-error may use */
+    bool cacheable;                     /* GET or HEAD that the cache may answer */
+    bool settling;
+
+    /* How it was answered: for Cache-Status, counters and the access line. */
+    enum pipeline_outcome outcome;
+    const char *fwd;                    /* RFC 9211 fwd, NULL for a hit */
+    const char *detail;
+    bool collapsed, stored;
+    int upstream_status;                /* 0: none asked */
+    int64_t ttl_ms;
+
+    struct waiter *waiter;              /* while it stands on a flight */
+    bool opener;                        /* it opened that flight */
+    struct cache_entry *sending_entry;  /* retained: the answer's bytes are its */
+    struct flight *sending_flight;      /* likewise */
+    bool begun;                         /* server_begin was called */
+    bool head_only;                     /* HEAD, or an answer without body */
+    uint64_t cursor;                    /* body bytes of the flight that were given to the server */
+    struct slice link;                  /* the nextLink as this client must see it */
+    bool linked;                        /* … has been sent */
+
+    /* Request body on its way up (the private flight's sender). */
+    struct slice upload;                /* taken from the server, not yet by upstream */
+};
+
+/* --- flights --------------------------------------------------------------------------------------------------- */
+
+/* A piece of body, as it came. */
+struct segment {
+    atomic_uint refs;
+    struct segment *next;
+    uint64_t at; /* offset in the body */
+    size_t len;
+    char data[];
+};
+void segment_release(void *segment);
+
+enum flight_phase {
+    FLIGHT_WAITING,   /* no head yet */
+    FLIGHT_STREAMING, /* head known, body coming */
+    FLIGHT_LANDED,    /* all there */
+    FLIGHT_FAILED,    /* failure is set; may come after STREAMING: then the answer is cut */
+};
+
+/*
+ * A fetch: it belongs to nobody's request. Visits stand on it as waiters, on any worker; the worker that opened it drives
+ * the transfer. Fields below `lock` are guarded by it; those below `owner` are the owner worker's alone; the head is written
+ * before the phase leaves WAITING and never after.
+ *
+ *   WAITING --head--> STREAMING --end--> LANDED
+ *      |                  |
+ *      +------ fail ------+----------> FAILED
+ */
+struct flight {
+    atomic_uint refs;
+    struct map_node node;
+    bool listed; /* stands in the shard's map: guarded by the shard */
+    struct slice key;
+    uint64_t key_hash;
+
+    /* owner worker */
+    struct pipeline *owner;
+    struct pipeline_settings *settings;
+    const struct pipeline_api *api;
+    struct upstream_transfer *transfer;
+    struct arena arena;
+    struct cache_query query;       /* the opener's, copied: for Vary and the policy */
+    struct cache_answer answer;
+    struct slice tenant, credential_id;
+    struct cache_subject subject;
+    enum method method;
+    struct slice request_head;      /* up to where our own identity comes: to send it again */
+    enum http_framing upload_framing;
+    uint64_t upload_length;
+    struct visit *sender;           /* whose request body goes up; NULL without one or once it left */
+    struct buf replay;              /* body bytes that went up, while they are few: for the one retry after a 401 */
+    size_t replayed;                /* bytes of it that the retry has sent */
+    bool upload_done;               /* the sender's body ended */
+    struct cache_entry *validating; /* conditions of this entry were sent */
+    struct route_scan scan;
+    bool strike;                    /* core/credentials: secrets are struck out before anybody sees the body */
+    bool retried;                   /* the one re-mint after a 401 was used */
+    bool swallowing;                /* the 401's body is being passed over */
+    struct buf held;                /* body bytes taken from the sender, not yet by upstream */
+    bool unsafe;
+    bool fills;                     /* opened for the cache: its answer may be stored and shared */
+    struct loop_task resume;
+
+    /* the head: written once */
+    int status;
+    struct slice block;             /* field lines for clients, made once */
+    uint64_t length;                /* of upstream's body; SERVER_LENGTH_UNKNOWN */
+    bool shareable;                 /* waiters other than the opener may have it */
+    bool varies;                    /* … once they know the variant to be theirs */
+    bool has_date;
+    const char *store_why;          /* RFC 9211 detail of what was not stored */
+    bool not_modified;              /* a 304 to our own conditions */
+
+    pthread_mutex_t lock;
+    enum flight_phase phase;
+    bool keeps;         /* it may still fill the cache: the body is gathered from its beginning */
+    bool paused;        /* upstream is not read: the slowest waiter is a window behind */
+    bool resume_posted;
+    struct list waiters;
+    struct segment *first, *last;
+    uint64_t produced;  /* bytes that came */
+    uint64_t settled;   /* bytes that may be sent on: not inside a nextLink */
+    uint64_t splice_at; /* where a nextLink value stands; splice_len 0: none */
+    size_t splice_len;
+    char *splice;       /* its bytes, gathered */
+    bool scan_over;     /* the splice cannot come any more: lengths can be told */
+    struct cache_entry *entry; /* landed and stored (or freshened) */
+    enum problem problem;
+    enum upstream_failure failure;
+    const char *why;
+    bool sent;          /* a byte of the request left */
+};
+
+/* One visit on one flight. Its own allocation, since a wake-up may still be on its way when the visit ends. */
+struct waiter {
+    struct list node;       /* in flight->waiters: guarded by its lock */
+    struct loop_task task;
+    struct flight *flight;  /* retained */
+    struct pipeline *pipeline;
+    struct visit *visit;    /* NULL once it left; its own worker only */
+    bool posted;            /* a wake-up is on its way: guarded by the flight's lock */
+    uint64_t cursor;        /* guarded by the flight's lock */
+};
+
+enum { FLIGHT_WINDOW = 256 * 1024, VISIT_BACKLOG = 256 * 1024 };
+
+/* flight.c */
+/* A flight with one reference for the caller, not yet started. NULL: no memory. */
+struct flight *flight_create(struct visit *visit);
+void flight_retain(struct flight *flight);
+void flight_release(struct flight *flight);
+/* The visit stands on the flight from now on. False: no memory. The shard's or no lock is held. */
+bool flight_attach(struct flight *flight, struct visit *visit);
+void flight_detach(struct visit *visit);
+/* Wakes every waiter; the flight's lock is held, on the owner's loop. */
+void flight_wake(struct flight *flight);
+/* Appends body bytes. False: no memory. Takes the lock. */
+bool flight_append(struct flight *flight, struct slice data);
+/* Frees what every waiter has passed, resumes the transfer when there is room again. On the waiter's loop. */
+void flight_consumed(struct waiter *waiter, uint64_t cursor);
+/* Takes the flight out of the table, so that later requests open their own. */
+void flight_unlist(struct flight *flight);
+/* Finds a flight that this visit may join, or lists a new one of its own: *opened tells which. A cache hit that came in between is left in
+ * *found instead and NULL is returned. NULL and found->decision other than hit: no memory. */
+struct flight *flight_join(struct visit *visit, struct cache_found *found, bool *opened);
+
+/* fetch.c: the owner's side */
+/* Sends the request upstream; failing is told to the waiters like any failure. */
+void fetch_start(struct flight *flight);
+/* The sender has (more) body. */
+void fetch_upload(struct flight *flight);
+/* Nobody waits any more, or the sender's body broke. */
+void fetch_cancel(struct flight *flight);
+
+/* forward.c */
+/* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL when it does not fit,
+ * and fetch_start fails then. */
+void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating);
+
+/* answer.c */
+/* Appends an answer's end-to-end fields as lines for clients. */
+void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight);
+/* Answers from an entry: conditions, ranges, splice and all. age_ms is the entry's present age. */
+void answer_entry(struct visit *visit, struct cache_entry *entry, uint64_t age_ms);
+/* Begins the answer of a flight whose head is known; `length` is the body's as the client will see it. */
+void answer_flight(struct visit *visit, struct flight *flight, uint64_t length);
+/* The link as this visit's client must see it; the raw one when it does not point at upstream. */
+struct slice answer_link(struct visit *visit, struct slice link);
+/* Our own error. */
+void answer_problem(struct visit *visit, enum problem problem, const char *detail);
+/* `extra`: further members, as problem_body's. */
+void answer_problem_with(struct visit *visit, enum problem problem, const char *extra, const char *detail);
+
+/* stream.c: the visit's side of a flight */
+/* Opens or joins a flight for what the cache cannot answer. */
+void visit_fetch(struct visit *visit);
+/* The flight moved. */
+void visit_progress(struct visit *visit);
+/* A revalidation that nobody waits for. */
+void visit_refresh(struct visit *visit);
+/* Sends what is there, as far as the client takes it. */
+void visit_stream(struct visit *visit);
+
+/* invalidate.c */
+/* An unsafe request by the gateway's own clients: before it goes up and again when it is answered. */
+void invalidate_write(const struct pipeline *pipeline, const struct pipeline_settings *settings, const struct cache_subject *subject,
+                      struct slice api_name, enum method method);
+
+/* access.c */
+void access_done(struct visit *visit, enum server_outcome outcome);
+
+#endif

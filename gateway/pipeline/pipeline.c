@@ -1,0 +1,410 @@
+/* The walk of a request: route -> credential -> cache -> flight or answer (house.md). */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "credential/credential.h"
+#include "internal.h"
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store)
+{
+    struct pipeline_shared *shared = calloc(1, sizeof *shared);
+    if (!shared)
+        return NULL;
+    shared->cache = cache;
+    shared->tokens = tokens;
+    shared->store = store;
+    for (int i = 0; i < FLIGHT_SHARDS; i++) {
+        pthread_mutex_init(&shared->shards[i].lock, NULL);
+        map_init(&shared->shards[i].flights);
+    }
+    return shared;
+}
+
+void pipeline_shared_destroy(struct pipeline_shared *shared)
+{
+    if (!shared)
+        return;
+    for (int i = 0; i < FLIGHT_SHARDS; i++) {
+        assert(shared->shards[i].flights.count == 0);
+        map_deinit(&shared->shards[i].flights);
+        pthread_mutex_destroy(&shared->shards[i].lock);
+    }
+    free(shared);
+}
+
+struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shared, struct upstream *upstream,
+                                 struct pipeline_settings *settings)
+{
+    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+    if (!pipeline)
+        return NULL;
+    pipeline->loop = loop;
+    pipeline->shared = shared;
+    pipeline->upstream = upstream;
+    pipeline->settings = settings;
+    pipeline->view = store_view_create(shared->store);
+    if (!pipeline->view) {
+        free(pipeline);
+        return NULL;
+    }
+    return pipeline;
+}
+
+void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *settings)
+{
+    pipeline_settings_release(pipeline->settings);
+    pipeline->settings = settings;
+}
+
+void pipeline_destroy(struct pipeline *pipeline)
+{
+    if (!pipeline)
+        return;
+    store_view_destroy(pipeline->view);
+    pipeline_settings_release(pipeline->settings);
+    free(pipeline);
+}
+
+unsigned pipeline_active(const struct pipeline *pipeline)
+{
+    return pipeline->active;
+}
+
+/* --- route ---------------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct visit *visit, enum problem problem, const char *detail)
+{
+    visit->outcome = PIPELINE_REFUSED;
+    answer_problem(visit, problem, detail);
+}
+
+static bool step_route(struct visit *visit)
+{
+    const struct pipeline_settings *s = visit->settings;
+    struct route *route = &visit->route;
+    switch (route_find(&visit->x->request, s->names, s->api_count, &visit->x->arena, route)) {
+    case ROUTE_OK:
+        visit->api = &s->apis[route->api];
+        return true;
+    case ROUTE_LINK:
+    case ROUTE_EVENTS:
+        refuse(visit, PROBLEM_NOT_FOUND, "not served here");
+        return false;
+    case ROUTE_BAD_TARGET:
+    case ROUTE_BAD_TENANT:
+        refuse(visit, PROBLEM_BAD_REQUEST, route->why);
+        return false;
+    case ROUTE_NOMEM:
+        refuse(visit, PROBLEM_OVERLOADED, "out of memory");
+        return false;
+    case ROUTE_TENANT_REQUIRED:
+        refuse(visit, PROBLEM_TENANT_REQUIRED, "name the tenant: X-Tenant-Id, or /t/{tenant}/{api}/…");
+        return false;
+    case ROUTE_UNKNOWN_API:
+        refuse(visit, PROBLEM_API_UNKNOWN, "the first path segment names no configured API");
+        return false;
+    }
+    return false;
+}
+
+/* --- credential ------------------------------------------------------------------------------------------------------- */
+
+/* "choices": what the caller can name in X-Rollout-Credential-Id or X-App-Key. */
+static void refuse_ambiguous(struct visit *visit, const struct credential_set *set, const struct credential_selector *selector)
+{
+    char storage[8192];
+    struct buf extra;
+    buf_init_fixed(&extra, storage, sizeof storage - 1);
+    buf_append_text(&extra, ",\"choices\":[");
+    const char *comma = "";
+    for (size_t i = 0; i < set->count; i++) {
+        if (!credential_fits(&set->items[i], selector))
+            continue;
+        buf_append_text(&extra, comma);
+        buf_append_text(&extra, "{\"credential_id\":\"");
+        buf_append_json(&extra, set->items[i].id);
+        buf_append_text(&extra, "\",\"app_key\":\"");
+        buf_append_json(&extra, set->items[i].app_key);
+        buf_append_text(&extra, "\"}");
+        comma = ",";
+    }
+    buf_append_text(&extra, "]");
+    storage[extra.failed ? 0 : extra.len] = '\0';
+    visit->outcome = PIPELINE_REFUSED;
+    answer_problem_with(visit, PROBLEM_CREDENTIAL_AMBIGUOUS, storage,
+                        "choose one with X-App-Key or X-Rollout-Credential-Id, or mark one as default");
+}
+
+static bool take_credential(struct visit *visit, const struct credential *credential)
+{
+    visit->credential_id = arena_copy(&visit->x->arena, credential->id);
+    visit->app_key = arena_copy(&visit->x->arena, credential->app_key);
+    if (visit->credential_id.ptr && visit->app_key.ptr)
+        return true;
+    refuse(visit, PROBLEM_OVERLOADED, "out of memory");
+    return false;
+}
+
+static bool choose(struct visit *visit, const struct credential_set *set)
+{
+    const struct http_fields *fields = &visit->x->request.fields;
+    struct credential_selector selector = {
+        .api = visit->api->name,
+        .app_key = http_value(fields, FIELD_X_APP_KEY),
+        .id = http_value(fields, FIELD_X_ROLLOUT_CREDENTIAL_ID),
+    };
+    size_t index = 0;
+    switch (credential_choose(set, &selector, &index)) {
+    case CREDENTIAL_CHOSEN:
+        return take_credential(visit, &set->items[index]);
+    case CREDENTIAL_NONE:
+        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND, "the tenant has no credential that serves this API");
+        return false;
+    case CREDENTIAL_AMBIGUOUS:
+        refuse_ambiguous(visit, set, &selector);
+        return false;
+    case CREDENTIAL_FOREIGN:
+        refuse(visit, PROBLEM_CREDENTIAL_FORBIDDEN, "X-Rollout-Credential-Id names no credential of this tenant");
+        return false;
+    }
+    return false;
+}
+
+static bool step_credential(struct visit *visit)
+{
+    if (visit->api->is_core)
+        return true;
+    struct store_view *view = visit->pipeline->view;
+    struct credential_set set;
+    bool good = false;
+    int error = store_view_begin(view);
+    if (!error) {
+        error = credential_lookup(view, visit->route.tenant, &set);
+        good = !error && choose(visit, &set);
+        store_view_end(view);
+    }
+    if (error)
+        refuse(visit, PROBLEM_STORE_UNAVAILABLE, "the mapping cannot be read");
+    return good;
+}
+
+/* --- cache -------------------------------------------------------------------------------------------------------------- */
+
+/* core/credentials carries upstream secrets: its answers are struck, and never kept. */
+static bool is_credentials(const struct visit *visit)
+{
+    return visit->api->is_core && slice_equal(visit->route.entity, SLICE("credentials"));
+}
+
+static struct slice query_part(const struct route *route)
+{
+    return route->has_query ? slice_of(route->query.ptr - 1, route->query.len + 1) : SLICE("");
+}
+
+static bool build_key(struct visit *visit)
+{
+    const struct slice parts[5] = {visit->route.tenant, visit->credential_id, visit->api->name, visit->route.path,
+                                   query_part(&visit->route)};
+    size_t size = 64;
+    for (int i = 0; i < 5; i++)
+        size += parts[i].len;
+    struct buf buf;
+    char *storage = arena_alloc(&visit->x->arena, size);
+    if (!storage)
+        return false;
+    buf_init_fixed(&buf, storage, size);
+    return cache_key_build(&buf, parts, &visit->query.key) == 0;
+}
+
+static bool prepare_query(struct visit *visit)
+{
+    struct pipeline *pipeline = visit->pipeline;
+    const struct http_request *request = &visit->x->request;
+    uint64_t now = loop_now(pipeline->loop);
+    visit->subject = (struct cache_subject){visit->credential_id, visit->api->name, visit->route.entity, visit->route.id};
+    struct cache_query *q = &visit->query;
+    q->method = request->method;
+    q->fields = &request->fields;
+    q->control = cache_control_parse(&request->fields, FIELD_CACHE_CONTROL);
+    q->policy = settings_policy(visit->settings, visit->route.api, visit->route.entity);
+    q->deps = cache_deps_of(pipeline->shared->cache, &visit->subject);
+    q->covered = true;
+    q->now_ms = now;
+    visit->settling = cache_settling(pipeline->shared->cache, &q->deps, now);
+    visit->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) && request->framing == FRAMING_NONE &&
+                       !visit->settling && !is_credentials(visit) && !(q->control.flags & CC_NO_STORE);
+    return build_key(visit);
+}
+
+static void answer_hit(struct visit *visit, const struct cache_found *found)
+{
+    visit->outcome = found->decision == CACHE_HIT ? PIPELINE_HIT : PIPELINE_STALE;
+    visit->fwd = NULL;
+    visit->detail = found->decision == CACHE_HIT ? found->detail : "stale";
+    visit->ttl_ms = found->ttl_ms;
+    answer_entry(visit, found->entry, found->age_ms);
+    if (found->background)
+        visit_refresh(visit);
+}
+
+static void step_cache(struct visit *visit)
+{
+    struct cache_found found;
+    cache_find(visit->pipeline->shared->cache, &visit->query, &found);
+    visit->entry = found.entry; /* the visit's until on_done */
+    switch (found.decision) {
+    case CACHE_HIT:
+    case CACHE_STALE:
+        answer_hit(visit, &found);
+        return;
+    case CACHE_MISS:
+    case CACHE_REVALIDATE:
+        break;
+    }
+    visit->fwd = found.fwd ? found.fwd : "uri-miss";
+    visit->detail = found.detail;
+    if (visit->query.control.flags & CC_ONLY_IF_CACHED) {
+        visit->outcome = PIPELINE_MISS;
+        answer_problem(visit, PROBLEM_CACHE_ONLY_MISS, "only-if-cached, and there is no answer that may be used");
+        return;
+    }
+    visit->outcome = PIPELINE_MISS;
+    visit_fetch(visit);
+}
+
+static void step_bypass(struct visit *visit)
+{
+    enum method method = visit->x->request.method;
+    visit->outcome = PIPELINE_BYPASS;
+    visit->fwd = method == METHOD_GET || method == METHOD_HEAD ? "bypass" : "method";
+    visit->detail = visit->settling ? "write-settle" : NULL;
+    if (visit->query.control.flags & CC_ONLY_IF_CACHED) {
+        answer_problem(visit, PROBLEM_CACHE_ONLY_MISS, "only-if-cached, and this request is not answered from the cache");
+        return;
+    }
+    if (!method_is_safe(method))
+        invalidate_write(visit->pipeline, visit->settings, &visit->subject, visit->api->name, method);
+    visit_fetch(visit);
+}
+
+static void purge(struct visit *visit)
+{
+    char text[64];
+    unsigned raised = cache_invalidate(visit->pipeline->shared->cache, &visit->subject);
+    int len = snprintf(text, sizeof text, "{\"generations\":%u}\n", raised);
+    visit->outcome = PIPELINE_BYPASS;
+    visit->begun = true;
+    server_reply(visit->x, 200, "application/json",
+                 "Cache-Status: rollout-gateway; fwd=method; detail=purged\r\nVia: 1.1 rollout-gateway\r\nCache-Control: private\r\n",
+                 slice_of(text, (size_t)len));
+}
+
+/* includeData would ask Rollout for its customers' upstream secrets: it never goes up (contract 3). */
+static bool strip_include_data(struct visit *visit)
+{
+    if (!is_credentials(visit) || !visit->route.has_query)
+        return true;
+    visit->route.query = route_query_without(&visit->x->arena, visit->route.query, SLICE("includeData"));
+    visit->route.has_query = visit->route.query.len > 0;
+    return visit->route.query.ptr != NULL;
+}
+
+/* --- the handler ---------------------------------------------------------------------------------------------------------- */
+
+static void on_done(struct server_exchange *x, enum server_outcome outcome)
+{
+    struct visit *visit = x->user;
+    access_done(visit, outcome);
+    flight_detach(visit);
+    if (visit->entry)
+        cache_release(visit->entry);
+    if (visit->sending_entry)
+        cache_release(visit->sending_entry);
+    if (visit->sending_flight)
+        flight_release(visit->sending_flight);
+    pipeline_settings_release(visit->settings);
+    visit->pipeline->active--;
+}
+
+static void on_drained(struct server_exchange *x)
+{
+    struct visit *visit = x->user;
+    if (visit->waiter && visit->begun)
+        visit_stream(visit);
+}
+
+static void on_body(struct server_exchange *x)
+{
+    struct visit *visit = x->user;
+    if (visit->waiter && visit->waiter->flight->sender == visit)
+        fetch_upload(visit->waiter->flight);
+}
+
+/* Without a visit (no memory for one) nothing is counted. */
+static void on_done_bare(struct server_exchange *x, enum server_outcome outcome)
+{
+    (void)x;
+    (void)outcome;
+}
+
+static bool too_large(const struct visit *visit)
+{
+    const struct http_request *request = &visit->x->request;
+    return request->framing == FRAMING_LENGTH && request->length > visit->settings->body_max;
+}
+
+static void walk(struct visit *visit)
+{
+    if (!step_route(visit) || !step_credential(visit))
+        return;
+    if (!strip_include_data(visit) || !prepare_query(visit)) {
+        refuse(visit, PROBLEM_OVERLOADED, "out of memory");
+        return;
+    }
+    visit->head_only = visit->x->request.method == METHOD_HEAD;
+    if (visit->x->request.method == METHOD_PURGE)
+        purge(visit);
+    else if (too_large(visit))
+        refuse(visit, PROBLEM_PAYLOAD_TOO_LARGE, "the body is larger than sizes.request_body");
+    else if (visit->cacheable)
+        step_cache(visit);
+    else
+        step_bypass(visit);
+}
+
+static void on_request(void *owner, struct server_exchange *x)
+{
+    struct pipeline *pipeline = owner;
+    struct visit *visit = arena_zalloc(&x->arena, sizeof *visit);
+    if (!visit) {
+        x->on_done = on_done_bare;
+        server_problem(x, PROBLEM_OVERLOADED, "", "", "out of memory");
+        return;
+    }
+    visit->pipeline = pipeline;
+    visit->x = x;
+    visit->settings = pipeline->settings;
+    visit->settings->refs++;
+    pipeline->active++;
+    x->user = visit;
+    x->on_done = on_done;
+    x->on_drained = on_drained;
+    x->on_body = on_body;
+    walk(visit);
+}
+
+static void on_refused(void *owner, int status, const char *why)
+{
+    struct pipeline *pipeline = owner;
+    (void)why;
+    count_add(&pipeline->stats.outcomes[PIPELINE_REFUSED], 1);
+    count_add(&pipeline->stats.statuses[status / 100], 1);
+}
+
+struct server_handler pipeline_handler(struct pipeline *pipeline)
+{
+    return (struct server_handler){pipeline, on_request, on_refused};
+}

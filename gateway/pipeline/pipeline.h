@@ -1,0 +1,108 @@
+/*
+ * One data request from start to end: caller -> route -> credential -> cache -> flight -> answer (house.md, "How a request
+ * walks"). One pipeline per worker; what workers share (cache, flights, tokens, mapping) is in pipeline_shared.
+ */
+#ifndef PIPELINE_PIPELINE_H
+#define PIPELINE_PIPELINE_H
+
+#include "cache/cache.h"
+#include "event/event.h"
+#include "server/server.h"
+#include "store/store.h"
+#include "token/token.h"
+#include "upstream/upstream.h"
+
+struct pipeline;
+struct pipeline_settings;
+struct pipeline_shared;
+
+/* --- settings: immutable, one copy per worker and reload ------------------------------------------------------ */
+
+struct pipeline_api_options {
+    struct slice name;     /* "crm" */
+    struct slice url;      /* "https://crm.universal.rollout.com/api" */
+    const char *ca;        /* file or NULL */
+};
+struct pipeline_rule_options {
+    struct slice api, entity; /* entity as configured, any spelling; empty: all of the api */
+    struct cache_policy policy;
+};
+/* Everything is borrowed for the call and copied. */
+struct pipeline_options {
+    const struct pipeline_api_options *apis;
+    size_t api_count;
+    const struct pipeline_rule_options *rules;
+    size_t rule_count;
+    struct cache_policy default_policy;
+    const struct event_rule *dependencies;
+    size_t dependency_count;
+    uint64_t write_settle_ms;
+    uint64_t coverage_ms;     /* an event within this time: the credential's webhooks work */
+    size_t entry_max;
+    uint64_t body_max;
+    bool access_log;
+};
+/* ERR_SYNTAX (a URL), ERR_NOMEM. */
+int pipeline_settings_create(const struct pipeline_options *options, struct pipeline_settings **out, struct fault *fault) MUST_CHECK;
+void pipeline_settings_release(struct pipeline_settings *settings);
+
+/* --- what workers share --------------------------------------------------------------------------------------- */
+
+/* Borrows all three. NULL when out of memory. */
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store);
+void pipeline_shared_destroy(struct pipeline_shared *shared);
+
+/* --- a worker's pipeline -------------------------------------------------------------------------------------- */
+
+/* Takes one reference on the settings over. */
+struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shared, struct upstream *upstream,
+                                 struct pipeline_settings *settings);
+/* On the worker's loop: requests that begin from now on use these. Takes the reference over. */
+void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *settings);
+/* What the data listener calls. */
+struct server_handler pipeline_handler(struct pipeline *pipeline);
+/* After its server and its upstream are closed. */
+void pipeline_destroy(struct pipeline *pipeline);
+
+/* Requests in flight on this worker. */
+unsigned pipeline_active(const struct pipeline *pipeline);
+
+/* X(id, "name"): outcomes by how the cache took part (contract 10, /v1/cache). */
+#define PIPELINE_OUTCOMES(X)                                                                                 \
+    X(HIT, "hit")                                                                                            \
+    X(STALE, "stale")                                                                                        \
+    X(MISS, "miss")                                                                                          \
+    X(REVALIDATED, "revalidated")                                                                            \
+    X(COLLAPSED, "collapsed")                                                                                \
+    X(BYPASS, "bypass")                                                                                      \
+    X(REFUSED, "refused")                                                                                    \
+    X(FAILED, "failed")
+
+enum pipeline_outcome {
+#define PIPELINE_OUTCOME_ENUM(id, name) PIPELINE_##id,
+    PIPELINE_OUTCOMES(PIPELINE_OUTCOME_ENUM)
+#undef PIPELINE_OUTCOME_ENUM
+    PIPELINE_OUTCOME_COUNT
+};
+const char *pipeline_outcome_name(enum pipeline_outcome outcome);
+
+enum { PIPELINE_BUCKETS = 14 };
+/* Upper bounds of the latency histogram in microseconds; the last bucket is unbounded. */
+extern const uint32_t pipeline_bucket_us[PIPELINE_BUCKETS - 1];
+
+struct pipeline_stats {
+    uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
+    uint64_t statuses[6];         /* by hundreds; 0: the client left before an answer */
+    uint64_t buckets[PIPELINE_BUCKETS]; /* not cumulative */
+    uint64_t duration_us;         /* sum */
+    uint64_t fenced;              /* fills not kept as fresh: an event came in between */
+    uint64_t clients_gone;
+    uint64_t token_retries;
+};
+/* Adds this worker's numbers to *out; any thread. */
+void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);
+
+/* How the gateway would treat a request, without sending it (contract 10, `explain`): appends JSON. On the worker's loop. */
+int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct buf *out);
+
+#endif

@@ -1,0 +1,218 @@
+/* A connection's descriptor: opening, reading, deadlines, closing. What it does with the bytes is in run.c. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/server_internal.h"
+
+static void on_ready(struct loop_io *io, unsigned events);
+static void on_deadline(struct loop_timer *timer);
+static void on_scheduled(struct loop_task *task);
+static void on_released(struct loop_io *io);
+
+/* --- plain sockets ------------------------------------------------------------------------------------------- */
+
+static ssize_t stream_error(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? ERR_AGAIN : ERR_CLOSED;
+}
+
+static ssize_t plain_read(struct server_connection *c, void *into, size_t max)
+{
+    ssize_t n = recv(c->fd, into, max, 0);
+    return n >= 0 ? n : stream_error();
+}
+
+static ssize_t plain_writev(struct server_connection *c, struct iovec *parts, size_t count)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    return n >= 0 ? n : stream_error();
+}
+
+static void plain_shutdown(struct server_connection *c) { shutdown(c->fd, SHUT_WR); }
+
+static const struct server_stream plain_stream = {plain_read, plain_writev, plain_shutdown};
+
+/* --- opening and closing ------------------------------------------------------------------------------------- */
+
+static void name_peer(struct server_connection *c, const struct sockaddr_storage *peer)
+{
+    const void *at = peer;
+    if (peer->ss_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)at)->sin_addr, c->peer, sizeof c->peer);
+    else if (peer->ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)at)->sin6_addr, c->peer, sizeof c->peer);
+    else
+        memcpy(c->peer, "unix", sizeof "unix");
+}
+
+void server_connection_open(struct server *server, int fd, const struct sockaddr_storage *peer)
+{
+    struct server_connection *c = calloc(1, sizeof *c);
+    if (!c || loop_io_open(server->loop, &c->io, fd, on_ready) != 0) {
+        free(c);
+        close(fd);
+        return;
+    }
+    c->server = server;
+    c->stream = &plain_stream;
+    c->fd = fd;
+    c->fresh = c->timed = true;
+    c->task.run = on_scheduled;
+    name_peer(c, peer);
+    list_push_back(&server->connections, &c->node);
+    server->open++;
+    server->references++;
+    loop_io_watch(&c->io, LOOP_READ);
+    c->read_deadline = loop_now(server->loop) + server->options.header_ms;
+    server_connection_arm(c, c->read_deadline);
+}
+
+/* A connection without a deadline could stay for ever: it goes. */
+void server_connection_arm(struct server_connection *c, uint64_t deadline)
+{
+    if (loop_timer_set(c->server->loop, &c->timer, deadline, on_deadline) == 0)
+        return;
+    c->broken = true;
+    server_connection_schedule(c);
+}
+
+void server_connection_close(struct server_connection *c)
+{
+    struct server *server = c->server;
+    if (c->reset)
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    c->state = SERVER_CLOSED;
+    c->in = slice_of(NULL, 0);
+    buf_deinit(&c->pending);
+    loop_timer_clear(server->loop, &c->timer);
+    loop_io_close(&c->io, on_released);
+    close(c->fd);
+    c->fd = -1;
+    list_remove(&c->node);
+    server->open--;
+    server_resume(server);
+}
+
+/* The loop has let go, and no task stands in its queue any more. */
+static void release(struct server_connection *c)
+{
+    struct server *server = c->server;
+    free(c);
+    server_unref(server);
+}
+
+static void on_released(struct loop_io *io)
+{
+    struct server_connection *c = container_of(io, struct server_connection, io);
+    c->released = true;
+    if (!c->scheduled)
+        release(c);
+}
+
+/* --- what wakes it ------------------------------------------------------------------------------------------- */
+
+void server_connection_schedule(struct server_connection *c)
+{
+    if (c->running || c->scheduled || c->state == SERVER_CLOSED)
+        return;
+    c->scheduled = true;
+    loop_defer(c->server->loop, &c->task);
+}
+
+/* A request that crosses our drain is served: the last look before an idle connection is closed. */
+static void on_scheduled(struct loop_task *task)
+{
+    struct server_connection *c = container_of(task, struct server_connection, task);
+    c->scheduled = false;
+    if (c->state == SERVER_CLOSED) {
+        if (c->released)
+            release(c);
+        return;
+    }
+    if (c->server->draining && c->state == SERVER_HEAD && c->in.len == 0 && !c->eof)
+        server_connection_read(c);
+    server_connection_run(c);
+}
+
+static bool has_failed(const struct server_connection *c)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
+}
+
+/* The loop reports an error by watching nothing any more. A hang-up is asked for only while reading is paused. */
+static void on_ready(struct loop_io *io, unsigned events)
+{
+    struct server_connection *c = container_of(io, struct server_connection, io);
+    bool reading = (io->events & LOOP_READ) != 0;
+    if (io->events == 0 || ((events & LOOP_HANGUP) && has_failed(c)))
+        c->broken = true;
+    if (events & LOOP_HANGUP)
+        c->hangup = true;
+    if (events & LOOP_WRITE)
+        c->blocked = false;
+    if (!c->broken && reading && (events & LOOP_READ))
+        server_connection_read(c);
+    server_connection_run(c);
+}
+
+/* The timer may stand earlier than the deadlines do: moving it at each request would cost more than a look now and then. */
+static void on_deadline(struct loop_timer *timer)
+{
+    struct server_connection *c = container_of(timer, struct server_connection, timer);
+    uint64_t now = loop_now(c->server->loop);
+    server_connection_expire(c, now);
+    server_connection_run(c);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------- */
+
+/* Behind what is still there, or straight from the scratch buffer. */
+static int add_input(struct server_connection *c, struct slice data)
+{
+    if (c->in.len == 0) {
+        c->in = data;
+        c->in_scratch = true;
+        return 0;
+    }
+    buf_consume(&c->pending, (size_t)(c->in.ptr - c->pending.ptr));
+    c->pending.max = c->pending.len + data.len;
+    int rc = buf_append_slice(&c->pending, data);
+    c->in = buf_slice(&c->pending);
+    return rc;
+}
+
+static void on_eof(struct server_connection *c)
+{
+    c->eof = true;
+    if (c->state == SERVER_BUSY && !server_body_here(c))
+        c->broken = true;
+}
+
+static void drop_input(struct server_connection *c, size_t len)
+{
+    c->dropped += len;
+    if (c->dropped > SERVER_LINGER_MAX)
+        c->broken = true;
+}
+
+void server_connection_read(struct server_connection *c)
+{
+    char *scratch = c->server->scratch;
+    ssize_t n = c->stream->read(c, scratch, SERVER_SCRATCH);
+    if (n == ERR_AGAIN)
+        return;
+    if (n < 0)
+        c->broken = true;
+    else if (n == 0)
+        on_eof(c);
+    else if (c->state == SERVER_LINGER)
+        drop_input(c, (size_t)n);
+    else if (add_input(c, slice_of(scratch, (size_t)n)) != 0)
+        c->broken = true;
+}

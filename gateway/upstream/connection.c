@@ -1,0 +1,95 @@
+/*
+ * Reading and writing on a connection that libcurl made. Plain ones are our own descriptor: recv and send. TLS ones go through
+ * curl_easy_recv and curl_easy_send; their bytes may lie inside libcurl, so they are read until ERR_AGAIN before anyone waits.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "upstream/upstream_internal.h"
+
+static ssize_t result_of(ssize_t n)
+{
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? ERR_AGAIN : ERR_CLOSED;
+}
+
+static ssize_t result_of_curl(CURLcode code, size_t n)
+{
+    if (code == CURLE_OK)
+        return (ssize_t)n;
+    return code == CURLE_AGAIN ? ERR_AGAIN : ERR_CLOSED;
+}
+
+/* An end without close_notify is an error of libcurl's, so ERR_CLOSED: TLS tells a cut from an end. */
+ssize_t connection_recv(struct connection *conn, char *to, size_t size)
+{
+    size_t n = 0;
+    if (!conn->tls)
+        return result_of(recv(conn->fd, to, size, 0));
+    CURLcode code = curl_easy_recv(conn->easy, to, size, &n);
+    return result_of_curl(code, n);
+}
+
+ssize_t connection_send(struct connection *conn, const char *from, size_t size)
+{
+    size_t n = 0;
+    if (!conn->tls)
+        return result_of(send(conn->fd, from, size, MSG_NOSIGNAL));
+    CURLcode code = curl_easy_send(conn->easy, from, size, &n);
+    return result_of_curl(code, n);
+}
+
+/* With TLS there may be messages that are no data (session tickets), so it has to be read to be known. The first call
+ * also makes libcurl count the connection as in use: it closes others on its own when it tidies up. */
+bool connection_is_quiet(struct connection *conn)
+{
+    char byte;
+    if (conn->tls)
+        return connection_recv(conn, &byte, 1) == ERR_AGAIN;
+    return result_of(recv(conn->fd, &byte, 1, MSG_PEEK)) == ERR_AGAIN;
+}
+
+static void connection_destroy(struct connection *conn)
+{
+    buf_deinit(&conn->in);
+    free(conn);
+}
+
+static void on_io_closed(struct loop_io *io)
+{
+    struct connection *conn = container_of(io, struct connection, io);
+    struct upstream *upstream = conn->upstream;
+    connection_destroy(conn);
+    upstream_settled(upstream);
+}
+
+/* The held-back bytes live on with the structure: a callback up the stack may be looking at them. */
+void connection_close(struct connection *conn)
+{
+    struct upstream *upstream = conn->upstream;
+
+    assert(!conn->transfer && !conn->closed);
+    conn->closed = true;
+    list_remove(&conn->node);
+    conn->pool->open--;
+    counter_add(&upstream->open, -1);
+    if (conn->connecting)
+        conn->pool->connecting--;
+    loop_timer_clear(upstream->loop, &conn->timer);
+    bool watched = conn->fd >= 0;
+    if (watched)
+        loop_io_close(&conn->io, on_io_closed);
+    if (conn->easy) {
+        curl_multi_remove_handle(upstream->multi, conn->easy);
+        curl_easy_cleanup(conn->easy);
+        conn->easy = NULL;
+    } else if (watched) {
+        close(conn->fd);
+    }
+    if (!watched)
+        connection_destroy(conn);
+}

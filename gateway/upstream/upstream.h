@@ -1,0 +1,110 @@
+/*
+ * HTTP out. One `struct upstream` per worker: a pool of kept connections to each origin. libcurl makes the connections
+ * (CURLOPT_CONNECT_ONLY on the multi interface, driven by the loop: DNS, happy eyeballs, TLS and its verification, session
+ * reuse); HTTP/1.1 is then spoken on them with wire/. No proxy from the environment, no redirects, no decompression.
+ *
+ *   t = upstream_start(u, &request, &hooks)
+ *   hooks.on_head   once: the final answer's head (interim answers are passed over)
+ *   hooks.on_body   for each piece, in order; upstream_pause stops the reading, upstream_resume goes on
+ *   hooks.on_end    once: the body is complete and was complete   -- or --
+ *   hooks.on_fail   once: what went wrong, at any time before on_end
+ *
+ * No callback runs inside a call of upstream_start or upstream_resume. After on_end, on_fail or upstream_cancel the transfer is gone. A request without
+ * body on a kept connection that turns out closed before any byte of the answer is sent once more on a new connection;
+ * any other request only when no byte of it had left.
+ */
+#ifndef UPSTREAM_UPSTREAM_H
+#define UPSTREAM_UPSTREAM_H
+
+#include "base/loop.h"
+#include "http/message.h"
+#include "http/url.h"
+
+/* An upstream host as configured: immutable, shared by all workers, outlives every upstream that uses it. */
+struct upstream_origin {
+    char *url;             /* "https://crm.universal.rollout.com" : scheme and authority */
+    struct slice authority; /* for Host; points into url */
+    char *ca;              /* file, or NULL for the system's */
+    bool https;
+};
+/* From a base URL (its path is not part of the origin). ERR_SYNTAX / ERR_NOMEM. */
+int upstream_origin_init(struct upstream_origin *origin, struct slice url, const char *ca) MUST_CHECK;
+void upstream_origin_deinit(struct upstream_origin *origin);
+
+struct upstream_times {
+    uint64_t connect_ms, first_byte_ms, idle_ms, total_ms;
+};
+
+struct upstream_options {
+    struct upstream_times times;
+    unsigned idle_connections;   /* kept for each origin */
+    uint64_t idle_keep_ms;       /* a kept connection is closed after so long without use */
+    uint64_t connection_age_ms;  /* … and not reused when older: so that DNS changes are followed */
+    unsigned connections_max;    /* for each origin; more transfers wait in a queue, inside total_ms */
+    size_t head_max;             /* of an answer */
+};
+
+enum upstream_failure {
+    UPSTREAM_RESOLVE,            /* the name does not resolve */
+    UPSTREAM_CONNECT,            /* refused or unreachable */
+    UPSTREAM_CONNECT_TIMEOUT,
+    UPSTREAM_TLS,                /* handshake or verification failed */
+    UPSTREAM_RESET,              /* closed or reset before a whole head */
+    UPSTREAM_FIRST_BYTE_TIMEOUT,
+    UPSTREAM_IDLE_TIMEOUT,       /* stalled inside head, body or while taking our bytes */
+    UPSTREAM_TOTAL_TIMEOUT,
+    UPSTREAM_INVALID,            /* the guard refused the head */
+    UPSTREAM_CUT,                /* the body ended early or its framing broke */
+    UPSTREAM_NOMEM,
+};
+/* RFC 9209 2.3 error type: "connection_refused", "http_response_timeout" … */
+const char *upstream_failure_name(enum upstream_failure failure);
+
+struct upstream_transfer;
+
+struct upstream_hooks {
+    void (*on_head)(void *user, const struct http_response *head); /* slices die after the call */
+    void (*on_body)(void *user, struct slice data);                /* likewise */
+    void (*on_end)(void *user);
+    /* `sent`: did any byte of the request leave? `why`: static sentence. */
+    void (*on_fail)(void *user, enum upstream_failure failure, bool sent, const char *why);
+    /* The request body may go on (upstream_send said AGAIN). NULL without a body. */
+    void (*on_writable)(void *user);
+};
+
+struct upstream_request {
+    const struct upstream_origin *origin;
+    enum method method;
+    struct slice head;     /* the whole serialised head, empty line included; copied */
+    enum http_framing framing; /* of the request body: NONE, LENGTH or CHUNKED (upstream_send adds the chunk framing) */
+    uint64_t length;
+    void *user;
+    const struct upstream_hooks *hooks; /* outlive the transfer */
+};
+
+struct upstream *upstream_create(struct loop *loop, const struct upstream_options *options);
+void upstream_configure(struct upstream *upstream, const struct upstream_options *options);
+/* Fails what is in flight (no callbacks), closes all; on_closed once nothing remains. */
+void upstream_close(struct upstream *upstream, void (*on_closed)(void *arg), void *arg);
+/* Once per process, before the threads; and at the end. */
+int upstream_global_init(void) MUST_CHECK;
+void upstream_global_deinit(void);
+
+/* NULL when out of memory. */
+struct upstream_transfer *upstream_start(struct upstream *upstream, const struct upstream_request *request);
+/* Body bytes of the request: takes as many as it can (copies what the kernel does not take at once, up to 64 KiB) and returns how many; fewer than
+ * given: wait for on_writable. `last` with all bytes taken ends the body. */
+size_t upstream_send(struct upstream_transfer *transfer, struct slice data, bool last);
+void upstream_pause(struct upstream_transfer *transfer);
+void upstream_resume(struct upstream_transfer *transfer);
+/* The answer is not wanted any more; the connection is closed unless the answer was complete. No further callback. */
+void upstream_cancel(struct upstream_transfer *transfer);
+
+/* Counters of this worker; any thread may read (relaxed atomics inside). */
+struct upstream_stats {
+    uint64_t connects, connect_failures, reuses, transfers, failures;
+    uint64_t open, idle, waiting;
+};
+void upstream_stats(const struct upstream *upstream, struct upstream_stats *out);
+
+#endif
