@@ -6,7 +6,6 @@
 #define ADMIN_ADMIN_H
 
 #include "cache/cache.h"
-#include "config/config.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -31,7 +30,8 @@ struct admin_hooks {
     int (*reload)(void *owner, struct fault *fault);
     void (*drain)(void *owner);
     bool (*draining)(void *owner);
-    const struct config *(*config)(void *owner); /* the present one; valid until the next reload, on this loop */
+    /* Appends the effective configuration as JSON, secrets struck out. */
+    int (*describe)(void *owner, struct buf *out);
 };
 
 struct admin_options {

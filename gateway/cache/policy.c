@@ -196,8 +196,7 @@ static bool is_worth_storing(const struct cache_query *query, const struct cache
         return true;
     if (query->policy->heuristic && policy_heuristic(answer, said->flags) != CC_ABSENT)
         return true;
-    return validates && (answer->status < 300 || (said->flags & CC_PUBLIC)) &&
-           (status_is_heuristic(answer->status) || (said->flags & CC_PUBLIC));
+    return validates && (ANY_OF(answer->status, 200, 203, 204) || (said->flags & CC_PUBLIC));
 }
 
 enum cache_storing policy_storable(const struct cache_query *query, const struct cache_answer *answer, const char **why)

@@ -8,8 +8,7 @@ enum { MEMBERS_MAX = 32 };
 
 static bool is_passed_on(enum field_id id)
 {
-    return !(field_flags(id) &
-             (FIELD_HOP | FIELD_IDENTITY | FIELD_FRAMING | FIELD_PRECONDITION | FIELD_OVERRIDE | FIELD_RESPONSE_OWN));
+    return !(field_flags(id) & (FIELD_HOP | FIELD_IDENTITY | FIELD_FRAMING | FIELD_PRECONDITION | FIELD_OVERRIDE));
 }
 
 static void put_lower(struct buf *out, struct slice s)

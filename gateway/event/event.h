@@ -1,5 +1,6 @@
 /*
- * A webhook of Rollout (rollout-facts 5): is it genuine, what does it say, what does it make stale. Pure; no sockets, no store.
+ * A webhook of Rollout (rollout-facts 5): is it genuine, what does it say, what does it make stale. Pure; no
+ * sockets, no store.
  */
 #ifndef EVENT_EVENT_H
 #define EVENT_EVENT_H
@@ -8,46 +9,59 @@
 #include "base/slice.h"
 
 enum event_signature { /* which of the four forms is accepted; AUTO accepts each */
-    EVENT_SIGNATURE_AUTO,
-    EVENT_SIGNATURE_BASE64_BODY_HEX,
-    EVENT_SIGNATURE_BASE64_BODY_BASE64,
-    EVENT_SIGNATURE_BODY_HEX,
-    EVENT_SIGNATURE_BODY_BASE64,
+                       EVENT_SIGNATURE_AUTO,
+                       EVENT_SIGNATURE_BASE64_BODY_HEX,
+                       EVENT_SIGNATURE_BASE64_BODY_BASE64,
+                       EVENT_SIGNATURE_BODY_HEX,
+                       EVENT_SIGNATURE_BODY_BASE64,
 };
 bool event_signature_from(struct slice name, enum event_signature *out); /* "auto", "base64-body-hex", … */
 
-/* Constant-time: HMAC-SHA256 with the client secret over base64(body) or body, in hex (either case) or base64. */
+/* HMAC-SHA256 with the client secret over base64(body) or body, in hex (either case) or base64 with padding;
+ * no prefix. All four candidates are always made and compared, in a time that depends on the lengths alone.
+ * False, too, for an empty secret and when OpenSSL fails. */
 bool event_verify(enum event_signature form, struct slice secret, struct slice body, struct slice signature);
-/* Signs the way Rollout's newest documentation tells (base64(body), lower-case hex, 64 bytes): for the sandbox. */
+/* Appends the signature; for EVENT_SIGNATURE_AUTO the way Rollout's newest documentation tells (base64(body),
+ * lower-case hex, 64 bytes): for the sandbox. On failure out->failed is set and nothing is appended. */
 void event_sign(enum event_signature form, struct slice secret, struct slice body, struct buf *out);
 
-enum { EVENT_IDS_MAX = 10000, EVENT_TEXT_MAX = 256 };
+enum { EVENT_IDS_MAX = 10000, EVENT_TEXT_MAX = 256, EVENT_ENTITY_MAX = 64 };
 
 struct event {
-    struct slice id;           /* eventId, 1-256 bytes */
-    struct slice name;         /* "peopleTagsCreated" */
-    struct slice entity;       /* normalised: lower case, no hyphens: "people" */
-    struct slice api;          /* from the uri's host ("crm"), empty when it does not tell */
-    struct slice *ids;         /* resourceIds */
-    size_t id_count;
-    void *owned;               /* the parsed JSON */
+    struct slice id;     /* eventId, 1-256 bytes */
+    struct slice name;   /* as sent: "peopleTagsCreated" */
+    struct slice entity; /* normalised, cut at EVENT_ENTITY_MAX as routes are: "people" */
+    struct slice api;  /* from the uri's host ("crm"; "core" for the bare one), empty when it does not tell */
+    struct slice *ids; /* resourceIds; numbers as their digits */
+    size_t id_count;   /* 0: names no record; then all of the entity is meant */
+    void *owned;       /* the parsed JSON */
+    char *text;        /* what had to be written anew */
 };
-/* ERR_SYNTAX (400), ERR_LIMIT. The entity is the longest known entity name that the event name begins with, compared
- * without case and hyphens, else what stands before Created, Updated or Deleted. Free with event_deinit. */
+/* ERR_SYNTAX (400: not JSON, no eventId or event, wrong types, an event name with other bytes than letters,
+ * digits, - _ . :), ERR_LIMIT (413: more ids, longer texts), ERR_NOMEM; the fault never quotes the input.
+ * resourceIds may be missing or null. The body's size is the caller's to bound. The entity is the longest
+ * known entity name that the event name begins with, compared without case and hyphens, else what stands
+ * before Created, Updated or Deleted, else the whole name. Free with event_deinit (also after a failure,
+ * harmless). */
 int event_parse(struct event *event, struct slice body, struct fault *fault) MUST_CHECK;
 void event_deinit(struct event *event);
 
-/* The dependency table: an event on `event` (a glob over normalised names: "notes*") of `api` (empty: any) makes the lists and records
- * of the other entities stale as well. Ships with a default table made from the facts. */
+/* The dependency table: an event on `event` (a glob over normalised names: "notes*") of `api` (empty: any)
+ * makes the lists and records of the other entities stale as well. Ships with a default table made from the
+ * facts. */
 struct event_rule {
-    struct slice api;      /* empty: any */
+    struct slice api; /* empty: any */
     struct slice pattern;
     struct slice stale[8]; /* entities, normalised */
     size_t stale_count;
 };
 const struct event_rule *event_default_rules(size_t *count);
-/* Calls touch for each entity that the event makes stale besides its own, each once at most per rule. Writes through the gateway ask
- * the same table with an event name made from the method. */
+/* Calls touch for each entity (normalised) that the event makes stale besides its own, each once at most per
+ * rule. What stands before Created, Updated or Deleted is touched too when it is not the entity:
+ * "peopleRelationshipsCreated" is of people for event_parse, but there may be a path of the longer name.
+ * Writes through the gateway ask the same table with an event name made from the method: "notesCreated". An
+ * empty api in a rule or in the call fits any. Rules may be written with capitals and hyphens. A name longer
+ * than EVENT_TEXT_MAX touches nothing. */
 void event_dependants(const struct event_rule *rules, size_t count, struct slice api, struct slice name,
                       void (*touch)(struct slice entity, void *arg), void *arg);
 

@@ -15,6 +15,7 @@ static void finish(struct flight *flight)
 {
     flight->transfer = NULL;
     flight->sender = NULL;
+    list_remove(&flight->in_air);
     flight_unlist(flight);
     flight->answer.fields = NULL;
     pipeline_settings_release(flight->settings);
@@ -482,6 +483,7 @@ static bool start_transfer(struct flight *flight, bool fresh_token)
 void fetch_start(struct flight *flight)
 {
     flight_retain(flight); /* held while in the air */
+    list_push_back(&flight->owner->air, &flight->in_air);
     if (!start_transfer(flight, false))
         fail(flight, PROBLEM_OVERLOADED, "out of memory");
 }

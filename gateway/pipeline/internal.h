@@ -67,6 +67,7 @@ struct pipeline {
     struct store_view *view;
     struct pipeline_settings *settings;
     unsigned active;
+    struct list air; /* flights whose transfer runs on this worker */
     struct {
         _Atomic uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
         _Atomic uint64_t statuses[6];
@@ -160,6 +161,7 @@ struct flight {
     struct pipeline *owner;
     struct pipeline_settings *settings;
     const struct pipeline_api *api;
+    struct list in_air; /* in owner->air */
     struct upstream_transfer *transfer;
     struct arena arena;
     struct cache_query query;       /* the opener's, copied: for Vary and the policy */

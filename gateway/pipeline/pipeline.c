@@ -45,6 +45,7 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
     pipeline->shared = shared;
     pipeline->upstream = upstream;
     pipeline->settings = settings;
+    list_init(&pipeline->air);
     pipeline->view = store_view_create(shared->store);
     if (!pipeline->view) {
         free(pipeline);
@@ -57,6 +58,11 @@ void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *set
 {
     pipeline_settings_release(pipeline->settings);
     pipeline->settings = settings;
+}
+
+void pipeline_stop(struct pipeline *pipeline)
+{
+    list_each_safe(node, &pipeline->air) fetch_cancel(container_of(node, struct flight, in_air));
 }
 
 void pipeline_destroy(struct pipeline *pipeline)

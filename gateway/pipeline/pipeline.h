@@ -61,7 +61,9 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
 void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *settings);
 /* What the data listener calls. */
 struct server_handler pipeline_handler(struct pipeline *pipeline);
-/* After its server and its upstream are closed. */
+/* The worker stops: cancels what is in the air (background refreshes). On its loop, after its server is closed. */
+void pipeline_stop(struct pipeline *pipeline);
+/* After its upstream is closed, too. */
 void pipeline_destroy(struct pipeline *pipeline);
 
 /* Requests in flight on this worker. */

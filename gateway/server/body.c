@@ -65,7 +65,7 @@ enum server_body server_body_next(struct server_exchange *x, struct slice *data)
     struct exchange *e = server_exchange_of(x);
     struct server_connection *c = e->connection;
     *data = slice_of(NULL, 0);
-    if (!e->asked)
+    if (!e->asked && e->verdict == SERVER_BODY_DATA)
         first_call(e);
     if (e->verdict != SERVER_BODY_DATA)
         return e->verdict;

@@ -172,6 +172,13 @@ static void on_deadline(struct loop_timer *timer)
 
 /* --- reading ------------------------------------------------------------------------------------------------- */
 
+/* Reading pauses at head_max, and one read adds a scratch buffer at most. After a reload there may be more already. */
+size_t server_connection_room(const struct server_connection *c, size_t more)
+{
+    size_t most = c->server->options.head_max + SERVER_SCRATCH, need = c->pending.len + more;
+    return need > most ? need : most;
+}
+
 /* Behind what is still there, or straight from the scratch buffer. */
 static int add_input(struct server_connection *c, struct slice data)
 {
@@ -181,7 +188,7 @@ static int add_input(struct server_connection *c, struct slice data)
         return 0;
     }
     buf_consume(&c->pending, (size_t)(c->in.ptr - c->pending.ptr));
-    c->pending.max = c->pending.len + data.len;
+    c->pending.max = server_connection_room(c, data.len);
     int rc = buf_append_slice(&c->pending, data);
     c->in = buf_slice(&c->pending);
     return rc;

@@ -254,7 +254,7 @@ static int stash(struct server_connection *c)
     int rc = 0;
     if (c->in.len > 0 && c->in_scratch) {
         buf_reset(&c->pending);
-        c->pending.max = c->in.len;
+        c->pending.max = server_connection_room(c, c->in.len);
         rc = buf_append_slice(&c->pending, c->in);
         c->in = buf_slice(&c->pending);
     } else if (c->in.len == 0 && c->pending.cap > 0) {

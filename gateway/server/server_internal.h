@@ -174,6 +174,8 @@ void server_connection_schedule(struct server_connection *c);
 void server_connection_close(struct server_connection *c);
 /* Wakes it at that time at the latest. */
 void server_connection_arm(struct server_connection *c, uint64_t deadline);
+/* The maximum of `pending` when that many bytes come in. */
+size_t server_connection_room(const struct server_connection *c, size_t more);
 /* Reads once, if anything is there. */
 void server_connection_read(struct server_connection *c);
 

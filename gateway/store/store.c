@@ -219,7 +219,7 @@ static int env_open(struct store *store, const struct store_options *options, st
 static int open_checked(struct store *store, const struct store_options *options, struct fault *fault)
 {
     int rc = format_check_file(options, fault);
-    if (rc || (rc = env_open(store, options, fault)) || (rc = format_check_extent(store, fault)))
+    if (rc || (rc = env_open(store, options, fault)) || (rc = pages_check(store, fault)))
         return rc;
     int dead;
     mdb_reader_check(store->env, &dead);

@@ -80,11 +80,13 @@ struct record_walk {
 };
 int record_scan(const struct store *store, MDB_txn *txn, int table, struct record_walk *walk) MUST_CHECK;
 
-/* --- format.c: whether a file is ours and whole --- */
+/* --- format.c: whether a file is ours --- */
 int format_check_file(const struct store_options *options, struct fault *fault) MUST_CHECK;
-int format_check_extent(struct store *store, struct fault *fault) MUST_CHECK;
 int format_open_tables(struct store *store, const struct store_options *options,
                        struct fault *fault) MUST_CHECK;
+
+/* --- pages.c: whether its pages make sense; sets page_size --- */
+int pages_check(struct store *store, struct fault *fault) MUST_CHECK;
 
 /* --- writer.c --- */
 int writer_start(struct store *store) MUST_CHECK;

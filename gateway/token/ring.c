@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/digest.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "token/token_internal.h"
 
@@ -62,7 +63,7 @@ static void entry_free(struct entry *entry)
 static struct entry *entry_find(const struct shard *shard, uint64_t hash, struct slice tenant)
 {
     for (struct map_node *node = map_find(&shard->map, hash); node; node = map_next(node)) {
-        struct entry *entry = (struct entry *)(void *)node;
+        struct entry *entry = container_of(node, struct entry, node);
         if (slice_equal(slice_of(entry->text, entry->tenant_len), tenant))
             return entry;
     }

@@ -1,7 +1,8 @@
 /*
- * Making connections: libcurl's multi interface with CURLOPT_CONNECT_ONLY, its sockets and its one timer driven by the loop. A
- * plain connection is taken away from libcurl at once (dup), since it would close idle ones by its own rules; a TLS connection
- * keeps its easy handle inside the multi for as long as it lives, because libcurl holds the TLS state.
+ * Making connections: libcurl's multi interface with CURLOPT_CONNECT_ONLY, its sockets and its one timer
+ * driven by the loop. A plain connection is taken away from libcurl at once (dup), since it would close idle
+ * ones by its own rules; a TLS connection keeps its easy handle inside the multi for as long as it lives,
+ * because libcurl holds the TLS state.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -20,7 +21,8 @@ struct watch {
 
 static void on_connected(struct connection *conn, CURLcode code);
 
-/* --- libcurl's events ---------------------------------------------------------------------------------------- */
+/* --- libcurl's events
+ * ---------------------------------------------------------------------------------------- */
 
 /* Callbacks of ours run from here, never from inside libcurl. */
 static void drain(struct upstream *upstream)
@@ -150,7 +152,8 @@ void connect_deinit(struct upstream *upstream)
     loop_timer_clear(upstream->loop, &upstream->curl_timer);
 }
 
-/* --- a connection's beginning -------------------------------------------------------------------------------- */
+/* --- a connection's beginning
+ * -------------------------------------------------------------------------------- */
 
 static void set_long(CURL *easy, CURLoption option, uint64_t value, bool *ok)
 {
@@ -163,8 +166,9 @@ static void set_text(CURL *easy, CURLoption option, const char *value, bool *ok)
     *ok = *ok && curl_easy_setopt(easy, option, value) == CURLE_OK;
 }
 
-/* Where it may go: nowhere but to the origin. Without QUICK_EXIT, giving up would wait for a resolver that hangs. No
- * FORBID_REUSE: with CONNECT_ONLY that closes the connection the moment it is there; such a one is never reused. */
+/* Where it may go: nowhere but to the origin. Without QUICK_EXIT, giving up would wait for a resolver that
+ * hangs. No FORBID_REUSE: with CONNECT_ONLY that closes the connection the moment it is there; such a one is
+ * never reused. */
 static void set_reach(CURL *easy, const struct pool *pool, bool *ok)
 {
     set_text(easy, CURLOPT_URL, pool->url.ptr, ok);
@@ -256,7 +260,8 @@ int connect_start(struct pool *pool)
     return 0;
 }
 
-/* --- …and how it went ---------------------------------------------------------------------------------------- */
+/* --- …and how it went
+ * ---------------------------------------------------------------------------------------- */
 
 static void on_ready(struct loop_io *io, unsigned events)
 {

@@ -1,6 +1,7 @@
 /*
- * Reading and writing on a connection that libcurl made. Plain ones are our own descriptor: recv and send. TLS ones go through
- * curl_easy_recv and curl_easy_send; their bytes may lie inside libcurl, so they are read until ERR_AGAIN before anyone waits.
+ * Reading and writing on a connection that libcurl made. Plain ones are our own descriptor: recv and send.
+ * TLS ones go through curl_easy_recv and curl_easy_send; their bytes may lie inside libcurl, so they are read
+ * until ERR_AGAIN before anyone waits.
  */
 #include <assert.h>
 #include <errno.h>
@@ -43,8 +44,9 @@ ssize_t connection_send(struct connection *conn, const char *from, size_t size)
     return result_of_curl(code, n);
 }
 
-/* With TLS there may be messages that are no data (session tickets), so it has to be read to be known. The first call
- * also makes libcurl count the connection as in use: it closes others on its own when it tidies up. */
+/* With TLS there may be messages that are no data (session tickets), so it has to be read to be known. The
+ * first call also makes libcurl count the connection as in use: it closes others on its own when it tidies
+ * up. */
 bool connection_is_quiet(struct connection *conn)
 {
     char byte;

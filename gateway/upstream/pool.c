@@ -1,14 +1,16 @@
 /*
- * One pool for each origin. A transfer takes an idle connection, else it waits: for a connection that is being made for those who
- * wait, or for one that another transfer gives back, whichever comes first. Connections are not made for a transfer
- * but for the queue; when one can't be made, the transfer that has waited longest is told.
+ * One pool for each origin. A transfer takes an idle connection, else it waits: for a connection that is
+ * being made for those who wait, or for one that another transfer gives back, whichever comes first.
+ * Connections are not made for a transfer but for the queue; when one can't be made, the transfer that has
+ * waited longest is told.
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "upstream/upstream_internal.h"
 
-/* --- which pool ---------------------------------------------------------------------------------------------- */
+/* --- which pool
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool serves(const struct pool *pool, const struct upstream_origin *origin, struct slice url)
 {
@@ -56,8 +58,7 @@ struct pool *pool_find(struct upstream *upstream, const struct upstream_origin *
     struct slice url =
         slice_of(origin->url, (size_t)(origin->authority.ptr - origin->url) + origin->authority.len);
 
-    list_each(node, &upstream->pools)
-    {
+    list_each (node, &upstream->pools) {
         struct pool *pool = container_of(node, struct pool, node);
         if (serves(pool, origin, url))
             return pool;
@@ -75,15 +76,15 @@ void pool_destroy(struct pool *pool)
 
 void pool_drop_unused(struct upstream *upstream)
 {
-    list_each_safe(node, &upstream->pools)
-    {
+    list_each_safe (node, &upstream->pools) {
         struct pool *pool = container_of(node, struct pool, node);
         if (pool->open == 0 && pool->waiting_count == 0 && !pool->pump_queued)
             pool_destroy(pool);
     }
 }
 
-/* --- idle connections ---------------------------------------------------------------------------------------- */
+/* --- idle connections
+ * ---------------------------------------------------------------------------------------- */
 
 static void leave_idle(struct connection *conn)
 {
@@ -107,8 +108,7 @@ static void on_sweep(struct loop_timer *timer)
     struct loop *loop = pool->upstream->loop;
     uint64_t next = UINT64_MAX;
 
-    list_each_safe(node, &pool->idle)
-    {
+    list_each_safe (node, &pool->idle) {
         struct connection *conn = container_of(node, struct connection, node);
         uint64_t end = idle_ends_at(conn);
         if (end <= loop_now(loop)) {
@@ -151,7 +151,8 @@ struct connection *pool_take_idle(struct pool *pool)
     return NULL;
 }
 
-/* --- those who wait ------------------------------------------------------------------------------------------ */
+/* --- those who wait
+ * ------------------------------------------------------------------------------------------ */
 
 void pool_wait(struct pool *pool, struct upstream_transfer *t, bool first)
 {
@@ -203,7 +204,8 @@ void pool_pump_later(struct pool *pool)
     upstream_defer(pool->upstream, &pool->pump);
 }
 
-/* --- what becomes of a connection ---------------------------------------------------------------------------- */
+/* --- what becomes of a connection
+ * ---------------------------------------------------------------------------- */
 
 static bool may_idle(const struct connection *conn)
 {

@@ -1,6 +1,7 @@
 /*
- * A transfer's life and its request. The request lies in `out`: the head, behind it what the kernel did not take of the body
- * yet. While nothing of it has left (or it is a safe one without body) it can be sent again on another connection.
+ * A transfer's life and its request. The request lies in `out`: the head, behind it what the kernel did not
+ * take of the body yet. While nothing of it has left (or it is a safe one without body) it can be sent again
+ * on another connection.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 /* Chunk framing of one call at most: size line, CRLF, last chunk. */
 enum { CHUNK_ROOM = WIRE_CHUNK_HEAD_MAX + 2, LAST_CHUNK = 5 };
 
-/* --- memory -------------------------------------------------------------------------------------------------- */
+/* --- memory
+ * -------------------------------------------------------------------------------------------------- */
 
 static struct upstream_transfer *take_free(struct upstream *upstream)
 {
@@ -48,22 +50,14 @@ void transfer_release(struct upstream_transfer *t)
         put_free(t->upstream, t);
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------- */
+/* --- time
+ * ---------------------------------------------------------------------------------------------------- */
 
-static void on_timer(struct loop_timer *timer)
-{
-    struct upstream_transfer *t = container_of(timer, struct upstream_transfer, timer);
+static void on_timer(struct loop_timer *timer);
 
-    if (t->total_deadline <= loop_now(t->upstream->loop))
-        transfer_fail(t, UPSTREAM_TOTAL_TIMEOUT, "not answered in the whole time allowed");
-    else if (t->expiry == UPSTREAM_FIRST_BYTE_TIMEOUT)
-        transfer_fail(t, t->expiry, "no answer began in time");
-    else
-        transfer_fail(t, t->expiry, "the connection stalled");
-}
-
-/* 0: only the total time counts. The timer stays armed until the end, so that moving it later costs nothing and can't fail. */
-void transfer_expect(struct upstream_transfer *t, uint64_t within_ms, enum upstream_failure failure)
+/* 0: only the total time counts. The timer stays armed until the end, so that moving it later costs nothing
+ * and can't fail. */
+static void expect(struct upstream_transfer *t, uint64_t within_ms, enum upstream_failure failure)
 {
     struct loop *loop = t->upstream->loop;
     uint64_t deadline = t->total_deadline;
@@ -74,7 +68,22 @@ void transfer_expect(struct upstream_transfer *t, uint64_t within_ms, enum upstr
     loop_timer_set(loop, &t->timer, deadline, on_timer);
 }
 
-/* --- ends ---------------------------------------------------------------------------------------------------- */
+static void on_timer(struct loop_timer *timer)
+{
+    struct upstream_transfer *t = container_of(timer, struct upstream_transfer, timer);
+
+    if (t->total_deadline <= loop_now(t->upstream->loop))
+        transfer_fail(t, UPSTREAM_TOTAL_TIMEOUT, "not answered in the whole time allowed");
+    else if (t->paused && t->out_done == t->out.len)
+        expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
+    else if (t->expiry == UPSTREAM_FIRST_BYTE_TIMEOUT)
+        transfer_fail(t, t->expiry, "no answer began in time");
+    else
+        transfer_fail(t, t->expiry, "the connection stalled");
+}
+
+/* --- ends
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct connection *transfer_detach(struct upstream_transfer *t)
 {
@@ -129,7 +138,7 @@ void transfer_lost(struct upstream_transfer *t, const char *why)
     t->retried = true;
     connection_close(transfer_detach(t));
     pool_wait(pool, t, true);
-    transfer_expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
+    expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
     pool_pump_later(pool);
 }
 
@@ -146,24 +155,30 @@ static void tell_failure(struct upstream_transfer *t)
     hooks->on_fail(user, failure, sent, why);
 }
 
+/* on_writable may end the transfer: only the connection is sure to be there afterwards. */
+static void go_on(struct upstream_transfer *t, bool flush, bool read)
+{
+    struct connection *conn = t->conn;
+
+    if (flush)
+        transfer_flush(t);
+    if (read && conn->transfer == t)
+        answer_continue(t);
+}
+
 static void on_task(struct loop_task *task)
 {
     struct upstream_transfer *t = container_of(task, struct upstream_transfer, task);
     struct upstream *upstream = t->upstream;
-    bool flush = t->flush_wanted, go_on = t->read_wanted;
+    bool flush = t->flush_wanted, read = t->read_wanted;
 
     t->task_queued = t->flush_wanted = t->read_wanted = false;
-    if (t->state == TRANSFER_GONE)
+    if (t->state == TRANSFER_GONE || (t->state == TRANSFER_FAILED && upstream->closing))
         transfer_release(t);
     else if (t->state == TRANSFER_FAILED)
         tell_failure(t);
-    else if (t->state == TRANSFER_ACTIVE) {
-        struct connection *conn = t->conn;
-        if (flush)
-            transfer_flush(t);
-        if (go_on && conn->transfer == t)
-            answer_continue(t);
-    }
+    else if (t->state == TRANSFER_ACTIVE)
+        go_on(t, flush, read);
     upstream_settled(upstream);
 }
 
@@ -173,22 +188,21 @@ void transfer_read_later(struct upstream_transfer *t)
     wake(t);
 }
 
-/* --- the request --------------------------------------------------------------------------------------------- */
+/* --- the request
+ * --------------------------------------------------------------------------------------------- */
 
-/* All that there is has left: now the peer, or our user, is to act. */
-static void on_flushed(struct upstream_transfer *t)
+/* Who is to act next, and how long that may take. */
+void transfer_expect_progress(struct upstream_transfer *t)
 {
     const struct upstream_times *times = &t->upstream->options.times;
+    bool began = t->head_done || t->conn->in.len > 0;
 
-    loop_io_watch(&t->conn->io, t->paused ? t->conn->io.events & ~(unsigned)LOOP_WRITE : LOOP_READ);
-    if (t->framing != FRAMING_NONE) {
-        buf_reset(&t->out);
-        t->out_done = 0;
-    }
-    if (t->request_taken)
-        transfer_expect(t, times->first_byte_ms, UPSTREAM_FIRST_BYTE_TIMEOUT);
+    if (t->out_done < t->out.len || t->deaf || began)
+        expect(t, times->idle_ms, UPSTREAM_IDLE_TIMEOUT);
+    else if (t->request_taken)
+        expect(t, times->first_byte_ms, UPSTREAM_FIRST_BYTE_TIMEOUT);
     else
-        transfer_expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
+        expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
 }
 
 /* The peer takes no more. It may have answered before it closed: the reading tells. */
@@ -200,27 +214,29 @@ static void on_refused(struct upstream_transfer *t)
     }
     t->deaf = true;
     loop_io_watch(&t->conn->io, LOOP_READ);
-    transfer_expect(t, t->upstream->options.times.idle_ms, UPSTREAM_IDLE_TIMEOUT);
+    transfer_expect_progress(t);
     transfer_read_later(t);
 }
 
-static void call_writable(struct upstream_transfer *t)
+/* A body's bytes are not needed again; a head alone is, for the second try. */
+static void on_flushed(struct upstream_transfer *t)
 {
-    t->starved = false;
-    if (t->hooks->on_writable)
-        t->hooks->on_writable(t->user);
+    loop_io_watch(&t->conn->io, t->conn->io.events & ~(unsigned)LOOP_WRITE);
+    if (t->framing != FRAMING_NONE) {
+        buf_reset(&t->out);
+        t->out_done = 0;
+    }
+    transfer_expect_progress(t);
 }
 
-/* False when the connection took not everything, or is gone. */
+/* False when the connection did not take everything, or is gone. */
 static bool push_out(struct upstream_transfer *t)
 {
-    const struct upstream_times *times = &t->upstream->options.times;
-
     while (t->out_done < t->out.len) {
         ssize_t n = connection_send(t->conn, t->out.ptr + t->out_done, t->out.len - t->out_done);
         if (n == ERR_AGAIN) {
             loop_io_watch(&t->conn->io, t->conn->io.events | LOOP_WRITE);
-            transfer_expect(t, times->idle_ms, UPSTREAM_IDLE_TIMEOUT);
+            transfer_expect_progress(t);
             return false;
         }
         if (n < 0) {
@@ -234,10 +250,195 @@ static bool push_out(struct upstream_transfer *t)
     return true;
 }
 
+static void flush_later(struct upstream_transfer *t)
+{
+    t->flush_wanted = true;
+    wake(t);
+}
+
 void transfer_flush(struct upstream_transfer *t)
 {
-    if (t->deaf || t->head_done_early)
+    if (t->deaf || !push_out(t) || !t->starved)
         return;
+    t->starved = false;
+    if (t->hooks->on_writable)
+        t->hooks->on_writable(t->user);
+}
+
+static void attach(struct upstream_transfer *t, struct connection *conn)
+{
+    conn->transfer = t;
+    t->conn = conn;
+    t->state = TRANSFER_ACTIVE;
+    t->out_done = 0;
+    if (conn->requests++ > 0)
+        counter_add(&t->upstream->reuses, 1);
+}
+
+void transfer_begin(struct upstream_transfer *t, struct connection *conn)
+{
+    attach(t, conn);
     if (push_out(t) && t->starved)
-        call_writable(t);
+        flush_later(t);
+}
+
+/* Room for all that will ever lie in it at one time. */
+static bool copy_head(struct upstream_transfer *t, const struct upstream_request *request)
+{
+    size_t body =
+        request->framing == FRAMING_LENGTH && request->length < OUT_MAX ? (size_t)request->length : OUT_MAX;
+    size_t size = request->head.len;
+
+    if (t->framing != FRAMING_NONE)
+        size += body + CHUNK_ROOM + LAST_CHUNK;
+    if (!t->out.ptr)
+        buf_init(&t->out, size);
+    buf_reset(&t->out);
+    t->out.max = size;
+    return buf_reserve(&t->out, size) == 0 && buf_append_slice(&t->out, request->head) == 0;
+}
+
+static void set_up(struct upstream_transfer *t, struct upstream *upstream,
+                   const struct upstream_request *request)
+{
+    uint64_t total = upstream->options.times.total_ms;
+    bool empty =
+        request->framing == FRAMING_NONE || (request->framing == FRAMING_LENGTH && request->length == 0);
+
+    list_init(&t->node);
+    t->upstream = upstream;
+    t->hooks = request->hooks;
+    t->user = request->user;
+    t->method = request->method;
+    t->framing = empty ? FRAMING_NONE : request->framing;
+    t->left = request->length;
+    t->request_taken = empty;
+    t->task.run = on_task;
+    t->total_deadline = total > 0 ? loop_now(upstream->loop) + total : UINT64_MAX;
+}
+
+/* A head with a body behind it waits until the end of the turn: they often leave together. */
+static void begin_or_wait(struct upstream_transfer *t, struct pool *pool)
+{
+    struct connection *conn = pool->waiting_count == 0 ? pool_take_idle(pool) : NULL;
+
+    t->pool = pool;
+    if (conn && t->framing == FRAMING_NONE) {
+        transfer_begin(t, conn);
+        return;
+    }
+    expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
+    if (conn) {
+        attach(t, conn);
+        flush_later(t);
+    } else {
+        pool_wait(pool, t, false);
+        pool_pump(pool);
+    }
+}
+
+struct upstream_transfer *upstream_start(struct upstream *upstream, const struct upstream_request *request)
+{
+    struct pool *pool = upstream->closing ? NULL : pool_find(upstream, request->origin);
+    struct upstream_transfer *t = pool ? take_free(upstream) : NULL;
+
+    assert(request->framing != FRAMING_CLOSE);
+    if (!t)
+        return NULL;
+    set_up(t, upstream, request);
+    if (!copy_head(t, request)) {
+        put_free(upstream, t);
+        return NULL;
+    }
+    counter_add(&upstream->transfers, 1);
+    begin_or_wait(t, pool);
+    if (t->timer.index == 0 && t->state != TRANSFER_FAILED)
+        transfer_fail(t, UPSTREAM_NOMEM, "out of memory");
+    return t;
+}
+
+/* --- the request's body
+ * -------------------------------------------------------------------------------------- */
+
+static void put_chunk(struct buf *out, struct slice data)
+{
+    char head[WIRE_CHUNK_HEAD_MAX];
+
+    if (data.len == 0)
+        return;
+    buf_append(out, head, wire_chunk_head(head, data.len));
+    buf_append_slice(out, data);
+    buf_append(out, "\r\n", 2);
+}
+
+/* Into `out` what fits there. */
+static size_t take_body(struct upstream_transfer *t, struct slice data, bool last)
+{
+    size_t room = t->out.max - LAST_CHUNK - CHUNK_ROOM - t->out.len;
+    struct slice piece = slice_of(data.ptr, data.len < room ? data.len : room);
+
+    if (t->framing == FRAMING_CHUNKED) {
+        put_chunk(&t->out, piece);
+        if (last && piece.len == data.len) {
+            buf_append(&t->out, "0\r\n\r\n", LAST_CHUNK);
+            t->request_taken = true;
+        }
+    } else {
+        assert(piece.len <= t->left);
+        buf_append_slice(&t->out, piece);
+        t->left -= piece.len;
+        t->request_taken = t->left == 0;
+        assert(!last || piece.len < data.len || t->left == 0);
+    }
+    assert(!t->out.failed);
+    return piece.len;
+}
+
+size_t upstream_send(struct upstream_transfer *t, struct slice data, bool last)
+{
+    size_t taken = 0;
+
+    if (t->state == TRANSFER_FAILED || t->deaf || (t->request_taken && data.len == 0))
+        return data.len;
+    assert(!t->request_taken);
+    do {
+        if (t->out.len + LAST_CHUNK + CHUNK_ROOM <= t->out.max)
+            taken += take_body(t, slice_skip(data, taken), last);
+        if (t->state != TRANSFER_ACTIVE || !push_out(t))
+            break;
+    } while (taken < data.len);
+    if (t->state == TRANSFER_FAILED || t->deaf)
+        return data.len;
+    t->starved = taken < data.len;
+    return taken;
+}
+
+/* --- its user's wishes
+ * --------------------------------------------------------------------------------------- */
+
+void upstream_pause(struct upstream_transfer *t)
+{
+    t->paused = true;
+}
+
+void upstream_resume(struct upstream_transfer *t)
+{
+    if (!t->paused)
+        return;
+    t->paused = false;
+    if (t->state != TRANSFER_ACTIVE)
+        return;
+    transfer_expect_progress(t);
+    transfer_read_later(t);
+}
+
+void upstream_cancel(struct upstream_transfer *t)
+{
+    if (t->state == TRANSFER_WAITING)
+        pool_unwait(t);
+    if (t->conn) {
+        bool keep = answer_is_complete(t);
+        pool_release(transfer_detach(t), keep);
+    }
+    transfer_release(t);
 }

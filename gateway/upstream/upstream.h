@@ -1,7 +1,8 @@
 /*
- * HTTP out. One `struct upstream` per worker: a pool of kept connections to each origin. libcurl makes the connections
- * (CURLOPT_CONNECT_ONLY on the multi interface, driven by the loop: DNS, happy eyeballs, TLS and its verification, session
- * reuse); HTTP/1.1 is then spoken on them with wire/. No proxy from the environment, no redirects, no decompression.
+ * HTTP out. One `struct upstream` per worker: a pool of kept connections to each origin. libcurl makes the
+ * connections (CURLOPT_CONNECT_ONLY on the multi interface, driven by the loop: DNS, happy eyeballs, TLS and
+ * its verification, session reuse); HTTP/1.1 is then spoken on them with wire/. No proxy from the
+ * environment, no redirects, no decompression.
  *
  *   t = upstream_start(u, &request, &hooks)
  *   hooks.on_head   once: the final answer's head (interim answers are passed over)
@@ -9,9 +10,10 @@
  *   hooks.on_end    once: the body is complete and was complete   -- or --
  *   hooks.on_fail   once: what went wrong, at any time before on_end
  *
- * No callback runs inside a call of upstream_start or upstream_resume. After on_end, on_fail or upstream_cancel the transfer is gone. A request without
- * body on a kept connection that turns out closed before any byte of the answer is sent once more on a new connection;
- * any other request only when no byte of it had left.
+ * No callback runs inside a call of upstream_start or upstream_resume. After on_end, on_fail or
+ * upstream_cancel the transfer is gone. A request without body on a kept connection that turns out closed
+ * before any byte of the answer is sent once more on a new connection; any other request only when no byte of
+ * it had left.
  */
 #ifndef UPSTREAM_UPSTREAM_H
 #define UPSTREAM_UPSTREAM_H
@@ -22,9 +24,9 @@
 
 /* An upstream host as configured: immutable, shared by all workers, outlives every upstream that uses it. */
 struct upstream_origin {
-    char *url;             /* "https://crm.universal.rollout.com" : scheme and authority */
+    char *url;              /* "https://crm.universal.rollout.com" : scheme and authority */
     struct slice authority; /* for Host; points into url */
-    char *ca;              /* file, or NULL for the system's */
+    char *ca;               /* file, or NULL for the system's */
     bool https;
 };
 /* From a base URL (its path is not part of the origin). ERR_SYNTAX / ERR_NOMEM. */
@@ -37,24 +39,24 @@ struct upstream_times {
 
 struct upstream_options {
     struct upstream_times times;
-    unsigned idle_connections;   /* kept for each origin */
-    uint64_t idle_keep_ms;       /* a kept connection is closed after so long without use */
-    uint64_t connection_age_ms;  /* … and not reused when older: so that DNS changes are followed */
-    unsigned connections_max;    /* for each origin; more transfers wait in a queue, inside total_ms */
-    size_t head_max;             /* of an answer */
+    unsigned idle_connections;  /* kept for each origin */
+    uint64_t idle_keep_ms;      /* a kept connection is closed after so long without use */
+    uint64_t connection_age_ms; /* … and not reused when older: so that DNS changes are followed */
+    unsigned connections_max;   /* for each origin; more transfers wait in a queue, inside total_ms */
+    size_t head_max;            /* of an answer */
 };
 
 enum upstream_failure {
-    UPSTREAM_RESOLVE,            /* the name does not resolve */
-    UPSTREAM_CONNECT,            /* refused or unreachable */
+    UPSTREAM_RESOLVE, /* the name does not resolve */
+    UPSTREAM_CONNECT, /* refused or unreachable */
     UPSTREAM_CONNECT_TIMEOUT,
-    UPSTREAM_TLS,                /* handshake or verification failed */
-    UPSTREAM_RESET,              /* closed or reset before a whole head */
+    UPSTREAM_TLS,   /* handshake or verification failed */
+    UPSTREAM_RESET, /* closed or reset before a whole head */
     UPSTREAM_FIRST_BYTE_TIMEOUT,
-    UPSTREAM_IDLE_TIMEOUT,       /* stalled inside head, body or while taking our bytes */
+    UPSTREAM_IDLE_TIMEOUT, /* stalled inside head, body or while taking our bytes */
     UPSTREAM_TOTAL_TIMEOUT,
-    UPSTREAM_INVALID,            /* the guard refused the head */
-    UPSTREAM_CUT,                /* the body ended early or its framing broke */
+    UPSTREAM_INVALID, /* the guard refused the head */
+    UPSTREAM_CUT,     /* the body ended early or its framing broke */
     UPSTREAM_NOMEM,
 };
 /* RFC 9209 2.3 error type: "connection_refused", "http_response_timeout" … */
@@ -75,8 +77,9 @@ struct upstream_hooks {
 struct upstream_request {
     const struct upstream_origin *origin;
     enum method method;
-    struct slice head;     /* the whole serialised head, empty line included; copied */
-    enum http_framing framing; /* of the request body: NONE, LENGTH or CHUNKED (upstream_send adds the chunk framing) */
+    struct slice head; /* the whole serialised head, empty line included; copied */
+    enum http_framing
+        framing; /* of the request body: NONE, LENGTH or CHUNKED (upstream_send adds the chunk framing) */
     uint64_t length;
     void *user;
     const struct upstream_hooks *hooks; /* outlive the transfer */
@@ -92,12 +95,14 @@ void upstream_global_deinit(void);
 
 /* NULL when out of memory. */
 struct upstream_transfer *upstream_start(struct upstream *upstream, const struct upstream_request *request);
-/* Body bytes of the request: takes as many as it can (copies what the kernel does not take at once, up to 64 KiB) and returns how many; fewer than
- * given: wait for on_writable. `last` with all bytes taken ends the body. */
+/* Body bytes of the request: takes as many as it can (copies what the kernel does not take at once, up to 64
+ * KiB) and returns how many; fewer than given: wait for on_writable. `last` with all bytes taken ends the
+ * body. */
 size_t upstream_send(struct upstream_transfer *transfer, struct slice data, bool last);
 void upstream_pause(struct upstream_transfer *transfer);
 void upstream_resume(struct upstream_transfer *transfer);
-/* The answer is not wanted any more; the connection is closed unless the answer was complete. No further callback. */
+/* The answer is not wanted any more; the connection is closed unless the answer was complete. No further
+ * callback. */
 void upstream_cancel(struct upstream_transfer *transfer);
 
 /* Counters of this worker; any thread may read (relaxed atomics inside). */

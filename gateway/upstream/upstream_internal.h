@@ -1,10 +1,11 @@
 /*
  * What the files of this room share. Three kinds of objects, each moved between its states by one file:
  *
- *   struct pool        (pool.c)       one for each origin: who waits, what is idle, how many connections are open
- *   struct connection  (connect.c opens it, connection.c reads, writes and closes it)
+ *   struct pool        (pool.c)       one for each origin: who waits, what is idle, how many connections are
+ * open struct connection  (connect.c opens it, connection.c reads, writes and closes it)
  *
- *       connecting --> busy <--> idle        any of them --> closed (memory returns once the loop let go of it)
+ *       connecting --> busy <--> idle        any of them --> closed (memory returns once the loop let go of
+ * it)
  *
  *   struct upstream_transfer  (transfer.c: life and request; answer.c: the answer)
  *
@@ -26,12 +27,12 @@
 #include "wire/wire.h"
 
 enum {
-    SCRATCH_SIZE = 64 * 1024,     /* one read */
-    OUT_MAX = 64 * 1024,          /* body bytes of a request that are held back */
-    HEADS_SIZE = 8 * 1024,        /* field tables of one head: WIRE_FIELDS_MAX of them and to spare */
-    INTERIM_MAX = 8,              /* 1xx answers passed over */
-    FREE_TRANSFERS_MAX = 64,      /* kept for reuse */
-    FREE_HEAD_MAX = 8 * 1024,     /* …with a buffer of at most this size */
+    SCRATCH_SIZE = 64 * 1024, /* one read */
+    OUT_MAX = 64 * 1024,      /* body bytes of a request that are held back */
+    HEADS_SIZE = 8 * 1024,    /* field tables of one head: WIRE_FIELDS_MAX of them and to spare */
+    INTERIM_MAX = 8,          /* 1xx answers passed over */
+    FREE_TRANSFERS_MAX = 64,  /* kept for reuse */
+    FREE_HEAD_MAX = 8 * 1024, /* …with a buffer of at most this size */
 };
 
 /* One writer, many readers: a plain store is enough. */
@@ -47,12 +48,12 @@ struct upstream {
     struct loop *loop;
     struct upstream_options options;
     CURLM *multi;
-    CURLSH *share;              /* TLS sessions: libcurl 7.88 keeps them in each handle otherwise */
+    CURLSH *share; /* TLS sessions: libcurl 7.88 keeps them in each handle otherwise */
     struct loop_timer curl_timer;
     struct list pools;
     struct list free_transfers;
     unsigned free_count;
-    size_t pending;             /* io's and tasks that the loop still knows */
+    size_t pending; /* io's and tasks that the loop still knows */
     bool closing;
     struct loop_task close_task;
     void (*on_closed)(void *arg);
@@ -66,11 +67,11 @@ struct upstream {
 struct pool {
     struct list node; /* upstream->pools */
     struct upstream *upstream;
-    struct slice url;  /* own copies, NUL-terminated: an origin is compared by value */
-    const char *ca;    /* or NULL */
+    struct slice url; /* own copies, NUL-terminated: an origin is compared by value */
+    const char *ca;   /* or NULL */
     bool https;
-    struct list idle;  /* connections, last used first */
-    struct list busy;  /* connections that connect or carry a transfer */
+    struct list idle;    /* connections, last used first */
+    struct list busy;    /* connections that connect or carry a transfer */
     struct list waiting; /* transfers, oldest first */
     unsigned open, connecting, idle_count, waiting_count;
     struct loop_timer sweep;
@@ -83,15 +84,15 @@ struct connection {
     struct list node; /* pool->idle or pool->busy */
     struct pool *pool;
     struct upstream *upstream;
-    CURL *easy;       /* while connecting; with TLS for ever */
-    int fd;           /* -1 before */
+    CURL *easy; /* while connecting; with TLS for ever */
+    int fd;     /* -1 before */
     bool connecting, tls, closed;
     unsigned requests;
     uint64_t born, idle_since;
     struct loop_io io;
     struct loop_timer timer; /* of connecting */
     struct upstream_transfer *transfer;
-    struct buf in;    /* read, but not taken yet: part of a head, or held back by a pause */
+    struct buf in; /* read, but not taken yet: part of a head, or held back by a pause */
 };
 
 enum transfer_state { TRANSFER_WAITING, TRANSFER_ACTIVE, TRANSFER_FAILED, TRANSFER_GONE };
@@ -108,7 +109,7 @@ struct upstream_transfer {
 
     struct loop_task task; /* tells failures, flushes a new request with a body, goes on after resume */
     bool task_queued, flush_wanted, read_wanted;
-    bool in_callback;      /* on the stack: the memory stays */
+    bool in_callback; /* on the stack: the memory stays */
 
     struct loop_timer timer;
     uint64_t total_deadline;
@@ -120,10 +121,10 @@ struct upstream_transfer {
     struct buf out;
     size_t out_done;
     enum http_framing framing;
-    uint64_t left;       /* of a body with a length, not taken yet */
-    bool request_taken;  /* all of it is in `out` or gone */
-    bool starved;        /* upstream_send took less than it was given */
-    bool sent, deaf;     /* deaf: the peer takes nothing more, its answer may still come */
+    uint64_t left;      /* of a body with a length, not taken yet */
+    bool request_taken; /* all of it is in `out` or gone */
+    bool starved;       /* upstream_send took less than it was given */
+    bool sent, deaf;    /* deaf: the peer takes nothing more, its answer may still come */
     bool retried;
 
     /* The answer. */
@@ -136,7 +137,8 @@ struct upstream_transfer {
 /* --- connect.c --- */
 int connect_init(struct upstream *upstream) MUST_CHECK;
 void connect_deinit(struct upstream *upstream);
-/* A new connection for the pool; tells pool_connected or pool_connect_failed in a later turn. 0 or ERR_NOMEM. */
+/* A new connection for the pool; tells pool_connected or pool_connect_failed in a later turn. 0 or ERR_NOMEM.
+ */
 int connect_start(struct pool *pool) MUST_CHECK;
 
 /* --- connection.c --- */
@@ -181,7 +183,8 @@ void transfer_read_later(struct upstream_transfer *t);
 struct connection *transfer_detach(struct upstream_transfer *t);
 /* Back to the free list; a running callback or a queued task postpones that. */
 void transfer_release(struct upstream_transfer *t);
-void transfer_expect(struct upstream_transfer *t, uint64_t within_ms, enum upstream_failure failure);
+/* Sets its timer by what is to happen next. */
+void transfer_expect_progress(struct upstream_transfer *t);
 
 /* --- answer.c --- */
 /* The connection is readable. */
@@ -193,7 +196,8 @@ bool answer_is_complete(const struct upstream_transfer *t);
 
 /* --- upstream.c --- */
 void upstream_defer(struct upstream *upstream, struct loop_task *task);
-/* An io or task that was counted in `pending` is over; may free the upstream: the last thing that its caller does. */
+/* An io or task that was counted in `pending` is over; may free the upstream: the last thing that its caller
+ * does. */
 void upstream_settled(struct upstream *upstream);
 
 #endif

@@ -48,6 +48,14 @@ const unsigned char wire_bytes[256] = {
     [0x80 ... 0xff] = BYTE_VALUE,
 };
 
+bool wire_bytes_are(struct slice s, int class)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!wire_byte_is(s.ptr[i], class))
+            return false;
+    return true;
+}
+
 bool wire_refuse(struct wire_head *head, enum wire_verdict verdict, const char *why)
 {
     head->result = (struct wire_result){verdict, why};
@@ -194,7 +202,7 @@ static bool ends_with_chunked(struct slice value)
     while (more) {
         more = slice_cut(rest, ',', &member, &rest);
         member = slice_trim(member);
-        if (chunked || !field_is_token(member))
+        if (chunked || !wire_is_token(member))
             return false;
         chunked = slice_equal_nocase(member, SLICE("chunked"));
     }
@@ -233,7 +241,7 @@ static bool read_connection(struct wire_head *head, struct slice value)
     while (more) {
         more = slice_cut(rest, ',', &member, &rest);
         member = slice_trim(member);
-        if (member.len && !field_is_token(member))
+        if (member.len && !wire_is_token(member))
             return wire_refuse(head, WIRE_BAD, "Connection is not a list of tokens");
         head->says_close |= slice_equal_nocase(member, SLICE("close"));
         head->says_keep_alive |= slice_equal_nocase(member, SLICE("keep-alive"));

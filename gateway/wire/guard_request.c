@@ -12,20 +12,12 @@ static struct slice skip_empty_lines(struct slice bytes)
     return bytes;
 }
 
-static bool is_token(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!wire_byte_is(s.ptr[i], BYTE_TOKEN))
-            return false;
-    return s.len > 0;
-}
-
 /* method SP request-target SP HTTP-version, with nothing to spare. */
 static bool read_request_line(struct wire_head *head, struct http_request *out)
 {
     struct slice rest, version;
 
-    if (!slice_cut(head->line, ' ', &out->method_name, &rest) || !is_token(out->method_name))
+    if (!slice_cut(head->line, ' ', &out->method_name, &rest) || !wire_is_token(out->method_name))
         return wire_refuse(head, WIRE_BAD, "the request line does not begin with a method");
     if (!slice_cut(rest, ' ', &head->target, &version))
         return wire_refuse(head, WIRE_BAD, "the request line names no HTTP version");
@@ -113,7 +105,8 @@ static bool reduce_absolute(struct wire_head *head, struct http_request *out)
         return wire_refuse(head, WIRE_BAD, "the request target has a form that is not served here");
     if (out->host.len && !slice_equal_nocase(authority, out->host))
         return wire_refuse(head, WIRE_BAD, "the request target and Host name different hosts");
-    out->host = authority;
+    if (out->host.len == 0)
+        out->host = authority;
     out->target = slice_skip(rest, slash);
     if (out->target.len == 0) /* RFC 9112 3.2.4 */
         out->target = out->method == METHOD_OPTIONS ? SLICE("*") : SLICE("/");

@@ -6,14 +6,6 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static bool is_value(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!wire_byte_is(s.ptr[i], BYTE_VALUE))
-            return false;
-    return true;
-}
-
 /* "200", "200 " and "200 OK" */
 static bool read_status(struct wire_head *head, struct slice text, struct http_response *out)
 {
@@ -23,7 +15,7 @@ static bool read_status(struct wire_head *head, struct slice text, struct http_r
     text = slice_skip(text, 3);
     if (text.len && text.ptr[0] != ' ')
         return wire_refuse(head, WIRE_BAD, "the status does not end after three digits");
-    if (!is_value(text))
+    if (!wire_bytes_are(text, BYTE_VALUE))
         return wire_refuse(head, WIRE_BAD, "the reason phrase holds a control byte");
     out->reason = slice_trim(text);
     out->status = head->status;

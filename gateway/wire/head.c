@@ -38,7 +38,7 @@ static bool is_settled(const char *start, const char *lf)
 
     if (lf[-1] != '\r' || lf[-2] == '\n')
         return true;
-    return !memchr(start, '\n', before) && !memmem(start, before, "HTTP/", 5);
+    return !memrchr(start, '\n', before) && !memmem(start, before, "HTTP/", 5);
 }
 
 size_t wire_head_length(struct slice data, size_t *scanned)

@@ -23,6 +23,14 @@ static inline bool wire_byte_is(char c, int class)
     return (wire_bytes[(unsigned char)c] & class) != 0;
 }
 
+/* Are all bytes of that class? */
+bool wire_bytes_are(struct slice s, int class);
+
+static inline bool wire_is_token(struct slice s)
+{
+    return s.len > 0 && wire_bytes_are(s, BYTE_TOKEN);
+}
+
 /* A head under the guard's eyes. `fields` is scratch of WIRE_FIELDS_MAX entries. */
 struct wire_head {
     struct slice bytes; /* from the first byte of the start line to the empty line */

@@ -3,19 +3,6 @@
 
 #include "wire/wire_internal.h"
 
-static bool is_all(struct slice s, int class)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!wire_byte_is(s.ptr[i], class))
-            return false;
-    return true;
-}
-
-static bool is_token(struct slice s)
-{
-    return s.len > 0 && is_all(s, BYTE_TOKEN);
-}
-
 static char *put(char *at, struct slice s)
 {
     if (s.len)
@@ -23,7 +10,7 @@ static char *put(char *at, struct slice s)
     return at + s.len;
 }
 
-/* a, between, b and the tail in one go: all of it or nothing. */
+/* All four parts, or nothing. */
 static int put_line(struct buf *out, const struct slice parts[4])
 {
     size_t size = 0;
@@ -44,7 +31,7 @@ static int put_line(struct buf *out, const struct slice parts[4])
 
 int wire_put_field(struct buf *out, struct slice name, struct slice value)
 {
-    if (!is_token(name) || !is_all(value, BYTE_VALUE))
+    if (!wire_is_token(name) || !wire_bytes_are(value, BYTE_VALUE))
         return ERR_INVALID;
     return put_line(out, (struct slice[]){name, SLICE(": "), value, SLICE("\r\n")});
 }
@@ -54,7 +41,7 @@ int wire_put_request_line(struct buf *out, struct slice method, struct slice tar
     bool origin = slice_starts(target, SLICE("/")) && wire_path_is_valid(target);
     bool asterisk = slice_equal(target, SLICE("*")) && slice_equal(method, SLICE("OPTIONS"));
 
-    if (!is_token(method) || (!origin && !asterisk))
+    if (!wire_is_token(method) || (!origin && !asterisk))
         return ERR_INVALID;
     return put_line(out, (struct slice[]){method, SLICE(" "), target, SLICE(" HTTP/1.1\r\n")});
 }

@@ -2,6 +2,7 @@
  */
 #include "unit/store/fixture.h"
 
+#include <fcntl.h>
 #include <lmdb.h>
 #include <sys/stat.h>
 
@@ -262,40 +263,50 @@ static size_t find_bytes(struct bytes in, const char *what)
     return last;
 }
 
-/* The node of a key: 4 bytes of length (two halves) 8 before it, and its record right behind it. */
-static void flip_and_expect(const struct place *place, struct bytes whole, size_t bit_at, unsigned bit)
+/* Changes one bit of the file under an open store, which sees it at once in its map, looks, and changes it
+ * back. */
+static void flip_and_expect(const struct place *place, struct store *store, struct bytes whole, size_t at,
+                            unsigned bit)
 {
-    whole.ptr[bit_at] = (char)(whole.ptr[bit_at] ^ (1 << bit));
-    write_file(place->data, whole.ptr, whole.len);
-    whole.ptr[bit_at] = (char)(whole.ptr[bit_at] ^ (1 << bit));
-    struct store *store = open_store(place);
+    int fd = open(place->data, O_WRONLY | O_CLOEXEC);
     size_t damaged = 0;
+    char flipped = (char)(whole.ptr[at] ^ (1 << bit));
+    assert_int_equal(pwrite(fd, &flipped, 1, (off_t)at), 1);
     assert_int_equal(get(store, TABLE_A, SLICE("key-0007"), NULL), ERR_CORRUPT);
     assert_int_equal(get(store, TABLE_A, SLICE("key-0006"), NULL), 0);
     assert_int_equal(get(store, TABLE_A, SLICE("key-0008"), NULL), 0);
     assert_int_equal(count_records(store, TABLE_A, &damaged), 19);
     assert_int_equal(damaged, 1);
-    store_close(store);
-}
-
-static void check_flips(const struct place *place, size_t value_len)
-{
-    struct store *store = open_store(place);
-    assert_int_equal(fill(store, 20, value_len), 0);
-    store_close(store);
-    struct bytes whole = read_file(place->data);
-    size_t key = find_bytes(whole, "key-0007\001");
-    for (size_t at = key - 8; at < key - 4; at++)
-        for (unsigned bit = 0; bit < 8; bit++)
-            flip_and_expect(place, whole, at, bit);
-    for (size_t at = key + 8; at < key + 8 + RECORD_HEADER + value_len; at++)
-        flip_and_expect(place, whole, at, (unsigned)(at % 8));
-    free(whole.ptr);
+    assert_int_equal(pwrite(fd, whole.ptr + at, 1, (off_t)at), 1);
+    assert_int_equal(get(store, TABLE_A, SLICE("key-0007"), NULL), 0);
+    close(fd);
 }
 
 static void a_flipped_bit_spoils_that_record_alone(void **state)
 {
-    check_flips(*state, 40);
+    struct place *place = *state;
+    enum { KEY = 8, VALUE = 40, NODE_HEADER = 8, LENGTH = 4 };
+    struct store *store = open_store(place);
+    assert_int_equal(fill(store, 20, VALUE), 0);
+    struct bytes whole = read_file(place->data);
+    size_t key = find_bytes(whole, "key-0007\001");
+    for (size_t at = key + KEY; at < key + KEY + RECORD_HEADER + VALUE; at++)
+        flip_and_expect(place, store, whole, at, at % 8);
+    /* The length of the node, all bits of its four bytes: shorter, longer, behind the page, behind the file.
+     */
+    for (size_t byte = key - NODE_HEADER; byte < key - NODE_HEADER + LENGTH; byte++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            int fd = open(place->data, O_WRONLY | O_CLOEXEC);
+            char flipped = (char)(whole.ptr[byte] ^ (1 << bit));
+            assert_int_equal(pwrite(fd, &flipped, 1, (off_t)byte), 1);
+            assert_int_equal(get(store, TABLE_A, SLICE("key-0007"), NULL), ERR_CORRUPT);
+            assert_int_equal(get(store, TABLE_A, SLICE("key-0008"), NULL), 0);
+            assert_int_equal(pwrite(fd, whole.ptr + byte, 1, (off_t)byte), 1);
+            close(fd);
+        }
+    }
+    store_close(store);
+    free(whole.ptr);
 }
 
 static void a_flipped_bit_in_a_large_record_spoils_that_record_alone(void **state)
@@ -303,14 +314,45 @@ static void a_flipped_bit_in_a_large_record_spoils_that_record_alone(void **stat
     struct place *place = *state;
     struct store *store = open_store(place);
     assert_int_equal(fill(store, 20, 9000), 0);
-    store_close(store);
     struct bytes whole = read_file(place->data);
     size_t value = find_bytes(whole, "key-0007...."), head = value - RECORD_HEADER;
     assert_int_equal(head % 4096, 16);
     for (size_t at = head; at < head + 9000; at += 97)
-        flip_and_expect(place, whole, at, (unsigned)(at % 8));
-    flip_and_expect(place, whole, head - 4, 0); /* the number of overflow pages, 3 -> 2 */
+        flip_and_expect(place, store, whole, at, at % 8);
+    assert_int_equal(whole.ptr[head - 4], 3);
+    flip_and_expect(place, store, whole, head - 4, 0); /* its number of pages: 3 becomes 2 */
+    store_close(store);
     free(whole.ptr);
+}
+
+/* Damage in the head of any page: the file is refused, or what is damaged is found when it is read. No crash.
+ */
+static void a_damaged_page_is_refused_or_found(void **state)
+{
+    struct place *place = *state;
+    struct store *store = open_store(place);
+    size_t refused = 0, opened = 0;
+    assert_int_equal(fill(store, 1000, 200), 0);
+    store_close(store);
+    struct bytes whole = read_file(place->data);
+    for (size_t page = 2 * 4096; page + 4096 <= whole.len; page += 4096)
+        for (size_t at = page; at < page + 40; at += 5) {
+            struct fault fault;
+            whole.ptr[at] = (char)(whole.ptr[at] ^ (1 << at % 8));
+            write_file(place->data, whole.ptr, whole.len);
+            whole.ptr[at] = (char)(whole.ptr[at] ^ (1 << at % 8));
+            if (try_open(&store, place, (size_t)1 << 22, &fault)) {
+                assert_non_null(strstr(fault.text, place->path));
+                refused++;
+                continue;
+            }
+            opened++;
+            get(store, TABLE_A, SLICE("key-0500"), NULL);
+            store_close(store);
+        }
+    free(whole.ptr);
+    assert_true(refused > 200);
+    assert_true(opened > 0); /* free pages */
 }
 
 int main(void)
@@ -327,6 +369,7 @@ int main(void)
         CASE(a_directory_that_cannot_be_is_named),
         CASE(a_flipped_bit_spoils_that_record_alone),
         CASE(a_flipped_bit_in_a_large_record_spoils_that_record_alone),
+        CASE(a_damaged_page_is_refused_or_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

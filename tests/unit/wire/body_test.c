@@ -75,6 +75,7 @@ static const struct row rows[] = {
     WHOLE("leading zeros", "0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n", "abc"),
     WHOLE("extension", "3;a\r\nabc\r\n0;b=c\r\n\r\n", "abc"),
     WHOLE("extension with a quoted value", "3;a=\"b;c \\\" d\"\r\nabc\r\n0\r\n\r\n", "abc"),
+    WHOLE("extension of the last printable byte", "3;~a ~\r\nabc\r\n0\r\n\r\n", "abc"),
     WHOLE("extension behind a space", "3; a=b;c\r\nabc\r\n0\r\n\r\n", "abc"),
     WHOLE("trailers", "3\r\nabc\r\n0\r\nA: b\r\nC_d:\r\nE:\tf \xff\r\n\r\n", "abc"),
     FRAMED(CHUNKED, 0, DONE, "next message behind", "1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n", "a", 16),

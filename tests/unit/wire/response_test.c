@@ -35,6 +35,11 @@ static const struct row rows[] = {
     ROW(BAD, "status 000", "HTTP/1.1 000 x\r\n\r\n"),
     ROW(BAD, "status 600", "HTTP/1.1 600 x\r\n\r\n"),
     ROW(BAD, "status 999", "HTTP/1.1 999 x\r\n\r\n"),
+    ROW(BAD, "status of one digit", "HTTP/1.1 2\r\n\r\n"),
+    ROW(BAD, "status begins with no digit", "HTTP/1.1 x00 x\r\n\r\n"),
+    ROW(BAD, "status of bytes above the digits", "HTTP/1.1 2:0 x\r\n\r\n"),
+    ROW(BAD, "status of bytes below the digits", "HTTP/1.1 2/0 x\r\n\r\n"),
+    ROW(OK, "status 199", "HTTP/1.1 199 x\r\n\r\n"),
     ROW(BAD, "status of four digits", "HTTP/1.1 2000 x\r\n\r\n"),
     ROW(BAD, "status of two digits", "HTTP/1.1 20 x\r\n\r\n"),
     ROW(BAD, "status of two digits alone", "HTTP/1.1 20\r\n\r\n"),
@@ -133,7 +138,10 @@ static void test_verdicts(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct http_response response;
         struct wire_result result = parse(slice_of(rows[i].text, rows[i].length), METHOD_GET, &response);
-        if (result.verdict == rows[i].verdict && (result.verdict == WIRE_OK) == (result.why[0] == '\0'))
+        /* refused by the guard itself, not only by llhttp */
+        bool own = !strstr(result.why, "in two ways");
+        if (own && result.verdict == rows[i].verdict &&
+            (result.verdict == WIRE_OK) == (result.why[0] == '\0'))
             continue;
         print_error("%s: verdict %d, expected %d (%s)\n", rows[i].name, result.verdict, rows[i].verdict,
                     result.why);

@@ -35,6 +35,8 @@ static void test_lines(void **state)
     assert_int_equal(wire_put_status_line(&buf, 404), 0);
     assert_int_equal(wire_put_field(&buf, SLICE("A"), SLICE("b")), 0);
     assert_text(&buf, "HTTP/1.1 404 Not Found\r\nA: b\r\n");
+    assert_int_equal(wire_put_status_line(&buf, 100), 0);
+    assert_text(&buf, "HTTP/1.1 100 Continue\r\n");
     assert_int_equal(wire_put_status_line(&buf, 599), 0);
     assert_text(&buf, "HTTP/1.1 599 Unknown\r\n");
 }
@@ -65,12 +67,13 @@ static void test_lines_that_would_break_the_head(void **state)
     static const struct {
         struct slice method, target;
     } cases[] = {
-        {{"", 0}, {"/", 1}},         {{"GET ", 4}, {"/", 1}},        {{"G\r\n", 3}, {"/", 1}},
-        {{"GET", 3}, {"", 0}},       {{"GET", 3}, {"a", 1}},         {{"GET", 3}, {"*", 1}},
-        {{"OPTIONS", 7}, {"**", 2}}, {{"GET", 3}, {"/ ", 2}},        {{"GET", 3}, {"/a b", 4}},
-        {{"GET", 3}, {"/\r\n", 3}},  {{"GET", 3}, {"/#", 2}},        {{"GET", 3}, {"/%", 2}},
-        {{"GET", 3}, {"/%0g", 4}},   {{"GET", 3}, {"/\0", 2}},       {{"GET", 3}, {"/\xff", 2}},
-        {{"GET", 3}, {"/\\", 2}},    {{"GET", 3}, {"http://a/", 9}}, {{"GET", 3}, {"/?a\n", 4}},
+        {{"", 0}, {"/", 1}},         {{"GET ", 4}, {"/", 1}},   {{"G\r\n", 3}, {"/", 1}},
+        {{"GET", 3}, {"", 0}},       {{"GET", 3}, {"a", 1}},    {{"GET", 3}, {"*", 1}},
+        {{"OPTIONS", 7}, {"**", 2}}, {{"GET", 3}, {"/ ", 2}},   {{"GET", 3}, {"/a b", 4}},
+        {{"GET", 3}, {"/\r\n", 3}},  {{"GET", 3}, {"/#", 2}},   {{"GET", 3}, {"/%", 2}},
+        {{"GET", 3}, {"/%0g", 4}},   {{"GET", 3}, {"/%41", 3}}, {{"GET", 3}, {"/\0", 2}},
+        {{"GET", 3}, {"/\xff", 2}},  {{"GET", 3}, {"/\\", 2}},  {{"GET", 3}, {"http://a/", 9}},
+        {{"GET", 3}, {"/?a\n", 4}},
     };
     static const int statuses[] = {-1, 0, 99, 600, 1000, 1200};
     struct buf buf;

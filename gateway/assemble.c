@@ -1,0 +1,182 @@
+#include "assemble.h"
+
+#include <stdlib.h>
+
+struct cache_options assemble_cache(const struct config *config)
+{
+    return (struct cache_options){(size_t)config->cache.memory, (size_t)config->cache.entry_max};
+}
+
+struct upstream_options assemble_upstream(const struct config *config)
+{
+    return (struct upstream_options){
+        .times = {config->timeouts.connect, config->timeouts.first_byte, config->timeouts.idle, config->timeouts.total},
+        .idle_connections = 64,
+        .idle_keep_ms = 50 * 1000,
+        .connection_age_ms = 300 * 1000,
+        .connections_max = 256,
+        .head_max = 64 * 1024,
+    };
+}
+
+static struct server_options listener(const struct config *config, const char *name, const char *fields)
+{
+    return (struct server_options){
+        .name = name,
+        .head_max = (size_t)config->sizes.request_head,
+        .body_max = config->sizes.request_body,
+        .header_ms = config->timeouts.client_header,
+        .idle_ms = config->timeouts.client_idle,
+        .body_ms = config->timeouts.idle,
+        .connections_max = 100000,
+        .problem_fields = fields,
+    };
+}
+
+struct server_options assemble_data(const struct config *config)
+{
+    return listener(config, "data",
+                    "Cache-Status: rollout-gateway; fwd=bypass; detail=not-forwarded\r\nVia: 1.1 rollout-gateway\r\n");
+}
+
+struct server_options assemble_webhooks(const struct config *config)
+{
+    struct server_options options = listener(config, "webhooks", "");
+    options.body_max = config->sizes.webhook_body;
+    options.connections_max = 10000;
+    return options;
+}
+
+struct server_options assemble_admin(const struct config *config)
+{
+    struct server_options options = listener(config, "admin", "");
+    options.connections_max = 1000;
+    return options;
+}
+
+struct token_options assemble_token(const struct config *config, struct slice secret)
+{
+    return (struct token_options){config->rollout.client_id, secret, (int64_t)(config->rollout.token_ttl_ms / 1000), 0};
+}
+
+/* --- pipeline ------------------------------------------------------------------------------------------------------ */
+
+static unsigned override_flag(struct slice name)
+{
+    static const struct {
+        const char *name;
+        unsigned flag;
+    } table[] = {{"private", CC_PRIVATE},
+                 {"no-cache", CC_NO_CACHE},
+                 {"must-revalidate", CC_MUST_REVALIDATE},
+                 {"proxy-revalidate", CC_PROXY_REVALIDATE},
+                 {"must-understand", CC_MUST_UNDERSTAND}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (slice_equal_nocase(name, slice_from(table[i].name)))
+            return table[i].flag;
+    return 0;
+}
+
+static struct cache_policy policy_of(const struct config_freshness *freshness)
+{
+    return (struct cache_policy){
+        .ttl_ms = freshness->ttl,
+        .ttl_uncovered_ms = freshness->ttl_uncovered,
+        .swr_ms = freshness->stale_while_revalidate,
+        .sie_ms = freshness->stale_if_error,
+        .negative_ms = freshness->negative_ttl,
+        .heuristic = freshness->heuristic,
+    };
+}
+
+static struct event_rule rule_of(const struct config_dependency *dependency)
+{
+    struct event_rule rule = {.api = dependency->api, .pattern = dependency->event};
+    size_t max = sizeof rule.stale / sizeof *rule.stale;
+    rule.stale_count = dependency->stale_count < max ? dependency->stale_count : max;
+    for (size_t i = 0; i < rule.stale_count; i++)
+        rule.stale[i] = dependency->stale[i];
+    return rule;
+}
+
+/* The shipped table, then the configuration's: rules add up. */
+static struct event_rule *dependencies_of(const struct config *config, size_t *count)
+{
+    size_t shipped;
+    const struct event_rule *rules = event_default_rules(&shipped);
+    struct event_rule *all = calloc(shipped + config->cache.dependency_count + 1, sizeof *all);
+    if (!all)
+        return NULL;
+    memcpy(all, rules, shipped * sizeof *all);
+    for (size_t i = 0; i < config->cache.dependency_count; i++)
+        all[shipped + i] = rule_of(&config->cache.dependencies[i]);
+    *count = shipped + config->cache.dependency_count;
+    return all;
+}
+
+int assemble_pipeline(const struct config *config, struct pipeline_settings **out, struct fault *fault)
+{
+    struct pipeline_api_options *apis = calloc(config->upstream_count + 1, sizeof *apis);
+    struct pipeline_rule_options *rules = calloc(config->cache.rule_count + 1, sizeof *rules);
+    size_t dependency_count = 0;
+    struct event_rule *dependencies = dependencies_of(config, &dependency_count);
+    int error = ERR_NOMEM;
+    if (apis && rules && dependencies) {
+        for (size_t i = 0; i < config->upstream_count; i++)
+            apis[i] = (struct pipeline_api_options){config->upstreams[i].name, config->upstreams[i].url, config->upstreams[i].ca};
+        for (size_t i = 0; i < config->cache.rule_count; i++) {
+            const struct config_rule *rule = &config->cache.rules[i];
+            rules[i] = (struct pipeline_rule_options){rule->api, rule->entity, policy_of(&rule->freshness)};
+            for (size_t j = 0; j < rule->override_count; j++)
+                rules[i].policy.ignore |= override_flag(rule->override[j]);
+        }
+        const struct pipeline_options options = {
+            .apis = apis,
+            .api_count = config->upstream_count,
+            .rules = rules,
+            .rule_count = config->cache.rule_count,
+            .default_policy = policy_of(&config->cache.defaults),
+            .dependencies = dependencies,
+            .dependency_count = dependency_count,
+            .write_settle_ms = config->cache.write_settle_ms,
+            .coverage_ms = config->webhooks.coverage_ms,
+            .entry_max = (size_t)config->cache.entry_max,
+            .body_max = config->sizes.request_body,
+            .access_log = config->log.access,
+        };
+        error = pipeline_settings_create(&options, out, fault);
+    } else {
+        fault_set(fault, error, "out of memory");
+    }
+    free(apis);
+    free(rules);
+    free(dependencies);
+    return error;
+}
+
+int assemble_webhook(const struct config *config, struct slice secret, int first_table,
+                     int (*use)(const struct webhook_options *options, void *arg), void *arg)
+{
+    size_t dependency_count = 0;
+    struct event_rule *dependencies = dependencies_of(config, &dependency_count);
+    struct slice *apis = calloc(config->upstream_count + 1, sizeof *apis);
+    int error = ERR_NOMEM;
+    if (dependencies && apis) {
+        struct webhook_options options = {
+            .secret = secret,
+            .apis = apis,
+            .api_count = config->upstream_count,
+            .dependencies = dependencies,
+            .dependency_count = dependency_count,
+            .body_max = (size_t)config->sizes.webhook_body,
+            .first_table = first_table,
+        };
+        for (size_t i = 0; i < config->upstream_count; i++)
+            apis[i] = config->upstreams[i].name;
+        event_signature_from(config->webhooks.signature, &options.signature);
+        error = use(&options, arg);
+    }
+    free(dependencies);
+    free(apis);
+    return error;
+}

@@ -1,0 +1,26 @@
+/* From the configuration to what each room wants to hear. */
+#ifndef ASSEMBLE_H
+#define ASSEMBLE_H
+
+#include "cache/cache.h"
+#include "config/config.h"
+#include "pipeline/pipeline.h"
+#include "server/server.h"
+#include "token/token.h"
+#include "upstream/upstream.h"
+#include "webhook/webhook.h"
+
+
+struct cache_options assemble_cache(const struct config *config);
+struct upstream_options assemble_upstream(const struct config *config);
+struct server_options assemble_data(const struct config *config);
+struct server_options assemble_webhooks(const struct config *config);
+struct server_options assemble_admin(const struct config *config);
+struct token_options assemble_token(const struct config *config, struct slice secret);
+/* A new settings object for one worker. */
+int assemble_pipeline(const struct config *config, struct pipeline_settings **out, struct fault *fault) MUST_CHECK;
+/* Calls use with options that live for the call. Returns what it returns. */
+int assemble_webhook(const struct config *config, struct slice secret, int first_table,
+                     int (*use)(const struct webhook_options *options, void *arg), void *arg);
+
+#endif

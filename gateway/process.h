@@ -1,0 +1,25 @@
+/* What concerns the process as a whole: hardening, signals, the service manager. */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include "base/loop.h"
+
+/* No core dumps and no ptrace by strangers (secrets live here), SIGPIPE ignored, private files, as many descriptors as allowed. Before any thread. */
+void process_harden(void);
+/* Blocks the signals that we handle, in this thread and those it starts. Before any thread. */
+int process_block_signals(void) MUST_CHECK;
+
+/* Hears SIGHUP, SIGTERM and SIGINT on a loop. One per process. */
+struct process_signals {
+    struct loop_io io;
+    int fd;
+    void *owner;
+    void (*on_signal)(void *owner, int number);
+};
+int process_signals_open(struct process_signals *signals, struct loop *loop, void *owner, void (*on_signal)(void *owner, int number)) MUST_CHECK;
+void process_signals_close(struct process_signals *signals);
+
+/* Tells systemd ("READY=1"); nothing without NOTIFY_SOCKET. */
+void process_notify(const char *state);
+
+#endif

@@ -1,0 +1,454 @@
+#include "serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "assemble.h"
+#include "base/clock.h"
+#include "credential/credential.h"
+#include "demo.h"
+#include "process.h"
+#include "worker.h"
+
+enum { WORKERS_MAX = 256 };
+
+static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, NULL};
+enum { WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT };
+
+struct gateway {
+    const struct cli_serve *options;
+    struct generation *generation;
+    struct demo *demo; /* the stand-in of --sandbox, or NULL */
+    struct store *store;
+    struct cache *cache;
+    struct token_ring *tokens;
+    struct pipeline_shared *shared;
+    struct worker *workers;
+    struct admin_worker *shown;
+    unsigned worker_count, stopped;
+    struct admin *admin;
+    struct server *admin_server;
+    struct process_signals signals;
+    struct loop_task all_stopped;
+    bool draining;
+    int data_fds[WORKERS_MAX], webhook_fds[WORKERS_MAX], admin_fd;
+};
+
+/* --- configuration --------------------------------------------------------------------------------------------------- */
+
+static void print_errors(const struct config_errors *errors)
+{
+    fwrite(errors->lines.ptr, 1, errors->lines.len, stderr);
+}
+
+static int load(struct gateway *g, struct config **out)
+{
+    struct config_errors errors;
+    config_errors_init(&errors);
+    int error = g->options->config ? config_load(g->options->config, out, &errors) : config_default(out);
+    if (error)
+        print_errors(&errors);
+    config_errors_deinit(&errors);
+    return error;
+}
+
+static int read_secrets(struct gateway *g, struct generation *generation, struct fault *fault)
+{
+    struct config *config = generation->config;
+    buf_init(&generation->client_secret, 8192);
+    buf_init(&generation->admin_token, 8192);
+    if (g->demo)
+        demo_override(g->demo, config, &generation->client_secret);
+    else if (config->rollout.client_id.len == 0 || (!config->rollout.client_secret.env && !config->rollout.client_secret.file))
+        return fault_set(fault, ERR_INVALID, "rollout.client_id and rollout.client_secret are needed (or --sandbox)");
+    else {
+        int error = config_secret_read(&config->rollout.client_secret, &generation->client_secret, fault);
+        if (error) {
+            fault_prefix(fault, "rollout.client_secret: ");
+            return error;
+        }
+    }
+    if (!config->admin.token.env && !config->admin.token.file)
+        return 0;
+    int error = config_secret_read(&config->admin.token, &generation->admin_token, fault);
+    if (error)
+        fault_prefix(fault, "admin.token: ");
+    return error;
+}
+
+/* A configuration with its secrets, or NULL: *status is the exit status, all told. */
+static struct generation *generation_load(struct gateway *g, int *status, struct fault *fault)
+{
+    struct generation *generation = calloc(1, sizeof *generation);
+    *status = CLI_FAILED;
+    if (!generation)
+        return NULL;
+    atomic_init(&generation->refs, 1);
+    int error = load(g, &generation->config);
+    if (error) {
+        free(generation);
+        *status = error == ERR_IO || error == ERR_NOTFOUND || error == ERR_DENIED ? CLI_FAILED : CLI_CONFIG;
+        fault_set(fault, error, "the configuration is not usable");
+        return NULL;
+    }
+    error = read_secrets(g, generation, fault);
+    if (error) {
+        *status = error == ERR_INVALID && !generation->config->rollout.client_id.len ? CLI_CONFIG : CLI_FAILED;
+        generation_release(generation);
+        return NULL;
+    }
+    return generation;
+}
+
+static void warn_about(const struct gateway *g)
+{
+    const struct config *config = g->generation->config;
+    if (!g->demo && token_secret_is_short(buf_slice(&g->generation->client_secret)))
+        log_message(LOG_WARN, "short-secret", "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
+    if (config->webhooks.subscriber_count > 0)
+        log_message(LOG_WARN, "not-in-force", "webhooks.subscribers is configured; this version does not relay events yet");
+    if (config->cluster.redis_url)
+        log_message(LOG_WARN, "not-in-force", "cluster.redis_url is configured; this version runs alone");
+}
+
+/* --- start ------------------------------------------------------------------------------------------------------------- */
+
+static int listen_all(struct gateway *g, struct fault *fault)
+{
+    const struct config *config = g->generation->config;
+    const struct {
+        const char *path;
+        const struct config_listener *listener;
+        int *fds;
+        unsigned count;
+    } each[] = {{"listen.data", &config->listen.data, g->data_fds, g->worker_count},
+                {"listen.webhooks", &config->listen.webhooks, g->webhook_fds, g->worker_count},
+                {"listen.admin", &config->listen.admin, &g->admin_fd, 1}};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        if (each[i].listener->cert)
+            return fault_set(fault, ERR_INVALID, "%s: this version has no TLS listeners yet", each[i].path);
+        int error = server_listen(each[i].listener->address, each[i].fds, each[i].count, fault);
+        if (error) {
+            fault_prefix(fault, "%s: ", each[i].path);
+            return error;
+        }
+    }
+    return 0;
+}
+
+static int open_store(struct gateway *g, struct fault *fault)
+{
+    char path[4096];
+    const char *dir = g->demo ? demo_data_dir(g->demo) : g->generation->config->data_dir;
+    if (snprintf(path, sizeof path, "%s/state", dir) >= (int)sizeof path)
+        return fault_set(fault, ERR_INVALID, "data_dir: the path is too long");
+    struct store_options options = {.path = path, .tables = tables};
+    return store_open(&g->store, &options, fault);
+}
+
+static int open_rooms(struct gateway *g, struct fault *fault)
+{
+    const struct config *config = g->generation->config;
+    struct cache_options cache = assemble_cache(config);
+    struct token_options token = assemble_token(config, buf_slice(&g->generation->client_secret));
+    int error = open_store(g, fault);
+    if (error)
+        return error;
+    g->cache = cache_create(&cache);
+    g->tokens = token_ring_create(&token);
+    g->shared = g->cache && g->tokens ? pipeline_shared_create(g->cache, g->tokens, g->store) : NULL;
+    if (!g->shared)
+        return fault_set(fault, ERR_NOMEM, "out of memory at start");
+    return 0;
+}
+
+static int make_workers(struct gateway *g, struct fault *fault)
+{
+    struct worker_rooms rooms = {g->store, g->cache, g->shared, WEBHOOK_TABLE};
+    g->workers = calloc(g->worker_count, sizeof *g->workers);
+    g->shown = calloc(g->worker_count, sizeof *g->shown);
+    if (!g->workers || !g->shown)
+        return fault_set(fault, ERR_NOMEM, "out of memory at start");
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        struct worker *worker = &g->workers[i];
+        int error = worker_init(worker, &rooms, g->generation, g->data_fds[i], g->webhook_fds[i], fault);
+        if (error)
+            return error;
+        g->shown[i] = (struct admin_worker){worker->pipeline, worker->upstream, worker->webhook, worker->data, worker->loop};
+    }
+    return 0;
+}
+
+/* --- reload ------------------------------------------------------------------------------------------------------------ */
+
+static int put_in_force(struct gateway *g, struct generation *next, struct fault *fault)
+{
+    struct pipeline_settings *settings[WORKERS_MAX] = {NULL};
+    struct token_options token = assemble_token(next->config, buf_slice(&next->client_secret));
+    struct cache_options cache = assemble_cache(next->config);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        int error = assemble_pipeline(next->config, &settings[i], fault);
+        if (!error && i == 0)
+            error = token_ring_configure(g->tokens, &token);
+        if (error) {
+            for (unsigned j = 0; j <= i; j++)
+                pipeline_settings_release(settings[j]);
+            return error;
+        }
+    }
+    for (unsigned i = 0; i < g->worker_count; i++)
+        if (!worker_reload(&g->workers[i], next, settings[i]))
+            log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
+    cache_configure(g->cache, &cache);
+    log_setup(next->config->log.level, next->config->log.format);
+    return admin_set_token(g->admin, buf_slice(&next->admin_token));
+}
+
+static int reload(void *owner, struct fault *fault)
+{
+    struct gateway *g = owner;
+    int status;
+    process_notify("RELOADING=1");
+    struct generation *next = generation_load(g, &status, fault);
+    int error = next ? 0 : ERR_INVALID;
+    if (next && !config_reloadable(g->generation->config, next->config, fault))
+        error = ERR_INVALID;
+    if (!error)
+        error = put_in_force(g, next, fault);
+    process_notify("READY=1");
+    if (error) {
+        log_message(LOG_ERROR, "reload-refused", "the old configuration stays: %s", fault->text);
+        generation_release(next);
+        return error;
+    }
+    generation_release(g->generation);
+    g->generation = next;
+    log_message(LOG_INFO, "reloaded", "the new configuration is in force");
+    return 0;
+}
+
+/* --- stop -------------------------------------------------------------------------------------------------------------- */
+
+static int nothing(struct store_change *change, struct store_txn *txn)
+{
+    (void)change;
+    (void)txn;
+    return 0;
+}
+
+/* Everything is closed: what was acknowledged is committed, what was posted to the loops runs before they stop. */
+static void stop_loops(void *arg)
+{
+    struct gateway *g = arg;
+    struct store_change last = {.apply = nothing};
+    store_apply(g->store, &last);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        loop_stop(g->workers[i].loop);
+}
+
+static void run_all_stopped(struct loop_task *task)
+{
+    struct gateway *g = container_of(task, struct gateway, all_stopped);
+    process_signals_close(&g->signals);
+    server_close(g->admin_server, stop_loops, g);
+}
+
+static void on_worker_stopped(void *owner, struct worker *worker)
+{
+    struct gateway *g = owner;
+    (void)worker;
+    if (__atomic_add_fetch(&g->stopped, 1, __ATOMIC_ACQ_REL) < g->worker_count)
+        return;
+    g->all_stopped.run = run_all_stopped;
+    loop_post(g->workers[0].loop, &g->all_stopped);
+}
+
+static void drain(void *owner)
+{
+    struct gateway *g = owner;
+    if (g->draining)
+        return;
+    g->draining = true;
+    process_notify("STOPPING=1");
+    log_message(LOG_INFO, "draining", "no new connections; requests in flight are answered");
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_stop(&g->workers[i], g->generation->config->timeouts.drain, g, on_worker_stopped);
+}
+
+static bool is_draining(void *owner)
+{
+    return ((struct gateway *)owner)->draining;
+}
+
+static int describe(void *owner, struct buf *out)
+{
+    return config_describe(((struct gateway *)owner)->generation->config, out);
+}
+
+static void on_signal(void *owner, int number)
+{
+    struct gateway *g = owner;
+    struct fault fault = {""};
+    if (number == SIGHUP) {
+        if (g->options->config || g->demo)
+            reload(g, &fault);
+        return;
+    }
+    if (g->draining) {
+        log_message(LOG_WARN, "stopped", "a second signal: ended without draining");
+        log_flush();
+        if (g->demo)
+            demo_remove_data(g->demo);
+        _exit(0);
+    }
+    drain(g);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------------------------------- */
+
+static int make_admin(struct gateway *g, struct fault *fault)
+{
+    struct admin_options options = {
+        .loop = g->workers[0].loop,
+        .store = g->store,
+        .cache = g->cache,
+        .tokens = g->tokens,
+        .workers = g->shown,
+        .worker_count = g->worker_count,
+        .hooks = {g, reload, drain, is_draining, describe},
+        .token = buf_slice(&g->generation->admin_token),
+        .started_wall_ms = clock_wall_ms(),
+    };
+    struct server_options listener = assemble_admin(g->generation->config);
+    g->admin = admin_create(&options);
+    if (!g->admin)
+        return fault_set(fault, ERR_NOMEM, "out of memory at start");
+    struct server_handler handler = admin_handler(g->admin);
+    g->admin_server = server_open(g->workers[0].loop, g->admin_fd, &listener, &handler);
+    if (!g->admin_server || process_signals_open(&g->signals, g->workers[0].loop, g, on_signal))
+        return fault_set(fault, ERR_NOMEM, "out of memory or descriptors at start");
+    return 0;
+}
+
+static void *run_worker(void *arg)
+{
+    struct worker *worker = arg;
+    loop_run(worker->loop);
+    return NULL;
+}
+
+static void log_address(struct log_line *line, const char *key, int fd)
+{
+    char text[256];
+    struct buf buf;
+    buf_init_fixed(&buf, text, sizeof text);
+    if (server_address(fd, &buf) == 0)
+        log_text(line, key, buf_slice(&buf));
+}
+
+static void log_ready(const struct gateway *g)
+{
+    struct log_line line;
+    if (!log_begin(&line, LOG_INFO, "ready"))
+        return;
+    log_cstr(&line, "version", GATEWAY_VERSION);
+    log_address(&line, "data", g->data_fds[0]);
+    log_address(&line, "webhooks", g->webhook_fds[0]);
+    log_address(&line, "admin", g->admin_fd);
+    log_int(&line, "workers", g->worker_count);
+    log_end(&line);
+    log_flush();
+}
+
+static int start(struct gateway *g, struct fault *fault)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned wanted = g->generation->config->workers;
+    g->worker_count = wanted ? wanted : cores > 0 ? (unsigned)cores : 1;
+    if (g->worker_count > WORKERS_MAX)
+        g->worker_count = WORKERS_MAX;
+    int error = listen_all(g, fault);
+    if (!error)
+        error = open_rooms(g, fault);
+    if (!error)
+        error = make_workers(g, fault);
+    if (!error)
+        error = make_admin(g, fault);
+    if (!error && g->demo)
+        error = demo_start(g->demo, g->store, g->data_fds[0], g->webhook_fds[0], fault);
+    return error;
+}
+
+static void take_down(struct gateway *g)
+{
+    admin_destroy(g->admin);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_deinit(&g->workers[i]);
+    pipeline_shared_destroy(g->shared);
+    token_ring_destroy(g->tokens);
+    cache_destroy(g->cache);
+    store_close(g->store);
+    demo_destroy(g->demo);
+    upstream_global_deinit();
+    generation_release(g->generation);
+    free(g->workers);
+    free(g->shown);
+}
+
+static int run(struct gateway *g)
+{
+    for (unsigned i = 1; i < g->worker_count; i++)
+        if (pthread_create(&g->workers[i].thread, NULL, run_worker, &g->workers[i])) {
+            log_message(LOG_ERROR, "start-failed", "a thread could not be started");
+            _exit(CLI_FAILED);
+        }
+    log_ready(g);
+    process_notify("READY=1");
+    if (g->demo)
+        demo_greet(g->demo);
+    loop_run(g->workers[0].loop);
+    for (unsigned i = 1; i < g->worker_count; i++)
+        pthread_join(g->workers[i].thread, NULL);
+    log_message(LOG_INFO, "stopped", "all requests were answered or their time was over");
+    take_down(g);
+    return CLI_OK;
+}
+
+/* Nothing runs yet: the process ends with one clear line, and takes its half-built rooms with it. */
+static int refuse_start(const struct gateway *g, int status, const struct fault *fault)
+{
+    if (fault->text[0])
+        log_message(LOG_ERROR, "start-failed", "%s", fault->text);
+    log_flush();
+    fflush(NULL);
+    if (g->demo)
+        demo_remove_data(g->demo);
+    _exit(status);
+}
+
+int serve_run(const struct cli_serve *options)
+{
+    struct gateway g = {.options = options};
+    struct fault fault = {""};
+    int status = CLI_FAILED;
+    process_harden();
+    if (process_block_signals() || upstream_global_init())
+        return CLI_FAILED;
+    if (options->sandbox && !(g.demo = demo_create(&fault)))
+        return refuse_start(&g, CLI_FAILED, &fault);
+    g.generation = generation_load(&g, &status, &fault);
+    if (!g.generation)
+        return refuse_start(&g, status, &fault);
+    const struct config *config = g.generation->config;
+    enum log_format format = config->log.format;
+    if (options->log_format)
+        format = strcmp(options->log_format, "text") == 0 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+    log_setup(config->log.level, format);
+    if (start(&g, &fault))
+        return refuse_start(&g, CLI_FAILED, &fault);
+    warn_about(&g);
+    return run(&g);
+}

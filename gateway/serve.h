@@ -1,0 +1,10 @@
+/* The running gateway: rooms built bottom-up, loops run, rooms taken down top-down. */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include "cli/cli.h"
+
+/* Returns the exit status. */
+int serve_run(const struct cli_serve *options);
+
+#endif

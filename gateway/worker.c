@@ -1,0 +1,185 @@
+#include "worker.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "assemble.h"
+
+enum { STOP_LOOK_MS = 20 };
+
+void generation_retain(struct generation *generation)
+{
+    atomic_fetch_add(&generation->refs, 1);
+}
+
+void generation_release(struct generation *generation)
+{
+    if (!generation || atomic_fetch_sub(&generation->refs, 1) != 1)
+        return;
+    buf_wipe(&generation->client_secret);
+    buf_wipe(&generation->admin_token);
+    config_release(generation->config);
+    free(generation);
+}
+
+/* --- building ------------------------------------------------------------------------------------------------------ */
+
+struct making {
+    struct worker *worker;
+    const struct worker_rooms *rooms;
+};
+
+static int make_webhook(const struct webhook_options *options, void *arg)
+{
+    struct making *making = arg;
+    making->worker->webhook = webhook_create(making->worker->loop, making->rooms->store, making->rooms->cache, options);
+    return making->worker->webhook ? 0 : ERR_NOMEM;
+}
+
+static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation, struct fault *fault)
+{
+    const struct config *config = generation->config;
+    struct upstream_options upstream = assemble_upstream(config);
+    struct pipeline_settings *settings;
+    worker->loop = loop_create();
+    worker->upstream = worker->loop ? upstream_create(worker->loop, &upstream) : NULL;
+    if (!worker->upstream)
+        return fault_set(fault, ERR_NOMEM, "a worker could not be made: out of memory or descriptors");
+    int error = assemble_pipeline(config, &settings, fault);
+    if (error)
+        return error;
+    worker->pipeline = pipeline_create(worker->loop, rooms->shared, worker->upstream, settings);
+    if (!worker->pipeline) {
+        pipeline_settings_release(settings);
+        return fault_set(fault, ERR_NOMEM, "a worker could not be made: out of memory");
+    }
+    struct making making = {worker, rooms};
+    error = assemble_webhook(config, buf_slice(&generation->client_secret), rooms->webhook_table, make_webhook, &making);
+    return error ? fault_set(fault, error, "a worker could not be made: %s", error_text(error)) : 0;
+}
+
+int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation, int data_fd, int webhooks_fd,
+                struct fault *fault)
+{
+    memset(worker, 0, sizeof *worker);
+    worker->webhook_table = rooms->webhook_table;
+    int error = build(worker, rooms, generation, fault);
+    if (error) {
+        close(data_fd);
+        close(webhooks_fd);
+        return error;
+    }
+    struct server_options data = assemble_data(generation->config);
+    struct server_options webhooks = assemble_webhooks(generation->config);
+    struct server_handler on_data = pipeline_handler(worker->pipeline);
+    struct server_handler on_webhook = webhook_handler(worker->webhook);
+    worker->data = server_open(worker->loop, data_fd, &data, &on_data);
+    worker->webhooks = server_open(worker->loop, webhooks_fd, &webhooks, &on_webhook);
+    if (!worker->data || !worker->webhooks)
+        return fault_set(fault, ERR_NOMEM, "a listener could not be made: out of memory");
+    return 0;
+}
+
+void worker_deinit(struct worker *worker)
+{
+    pipeline_destroy(worker->pipeline);
+    webhook_destroy(worker->webhook);
+    if (worker->loop)
+        loop_destroy(worker->loop);
+}
+
+/* --- reload -------------------------------------------------------------------------------------------------------- */
+
+struct update {
+    struct loop_task task;
+    struct worker *worker;
+    struct generation *generation; /* retained */
+    struct pipeline_settings *settings;
+};
+
+static int use_webhook(const struct webhook_options *options, void *arg)
+{
+    return webhook_configure(arg, options);
+}
+
+static void run_update(struct loop_task *task)
+{
+    struct update *update = container_of(task, struct update, task);
+    struct worker *worker = update->worker;
+    const struct config *config = update->generation->config;
+    struct upstream_options upstream = assemble_upstream(config);
+    struct server_options data = assemble_data(config), webhooks = assemble_webhooks(config);
+    pipeline_configure(worker->pipeline, update->settings);
+    upstream_configure(worker->upstream, &upstream);
+    server_configure(worker->data, &data);
+    server_configure(worker->webhooks, &webhooks);
+    if (assemble_webhook(config, buf_slice(&update->generation->client_secret), worker->webhook_table, use_webhook, worker->webhook))
+        log_message(LOG_ERROR, "reload", "out of memory: the webhook receiver keeps its old configuration");
+    generation_release(update->generation);
+    free(update);
+}
+
+bool worker_reload(struct worker *worker, struct generation *generation, struct pipeline_settings *settings)
+{
+    struct update *update = calloc(1, sizeof *update);
+    if (!update) {
+        pipeline_settings_release(settings);
+        return false;
+    }
+    update->worker = worker;
+    update->generation = generation;
+    update->settings = settings;
+    update->task.run = run_update;
+    generation_retain(generation);
+    loop_post(worker->loop, &update->task);
+    return true;
+}
+
+/* --- stopping ------------------------------------------------------------------------------------------------------ */
+
+static void on_upstream_closed(void *arg)
+{
+    struct worker *worker = arg;
+    worker->on_stopped(worker->owner, worker);
+}
+
+static void on_server_closed(void *arg)
+{
+    struct worker *worker = arg;
+    if (--worker->closing > 0)
+        return;
+    pipeline_stop(worker->pipeline);
+    upstream_close(worker->upstream, on_upstream_closed, worker);
+}
+
+static void look(struct loop_timer *timer)
+{
+    struct worker *worker = container_of(timer, struct worker, timer);
+    uint64_t now = loop_now(worker->loop);
+    bool idle = server_connections(worker->data) == 0 && server_connections(worker->webhooks) == 0;
+    if (!idle && now < worker->deadline_ms) {
+        loop_timer_set(worker->loop, timer, now + STOP_LOOK_MS, look);
+        return;
+    }
+    worker->closing = 2;
+    server_close(worker->data, on_server_closed, worker);
+    server_close(worker->webhooks, on_server_closed, worker);
+}
+
+static void run_stop(struct loop_task *task)
+{
+    struct worker *worker = container_of(task, struct worker, stop_task);
+    worker->deadline_ms += loop_now(worker->loop);
+    server_drain(worker->data);
+    server_drain(worker->webhooks);
+    look(&worker->timer);
+}
+
+void worker_stop(struct worker *worker, uint64_t within_ms, void *owner, void (*on_stopped)(void *owner, struct worker *worker))
+{
+    worker->owner = owner;
+    worker->on_stopped = on_stopped;
+    worker->deadline_ms = within_ms;
+    worker->stop_task.run = run_stop;
+    loop_post(worker->loop, &worker->stop_task);
+}

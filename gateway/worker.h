@@ -1,0 +1,59 @@
+/* One worker: a thread, its loop, its listeners, its way upstream, its pipeline. */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "config/config.h"
+#include "pipeline/pipeline.h"
+#include "server/server.h"
+#include "upstream/upstream.h"
+#include "webhook/webhook.h"
+
+/* A configuration in force, with its secrets: shared by the workers, counted. */
+struct generation {
+    atomic_uint refs;
+    struct config *config;
+    struct buf client_secret, admin_token;
+};
+void generation_retain(struct generation *generation);
+void generation_release(struct generation *generation);
+
+struct worker {
+    pthread_t thread;
+    struct loop *loop;
+    struct upstream *upstream;
+    struct pipeline *pipeline;
+    struct webhook *webhook;
+    struct server *data, *webhooks;
+    int webhook_table;
+
+    /* stopping */
+    struct loop_task stop_task;
+    struct loop_timer timer;
+    uint64_t deadline_ms;
+    unsigned closing;
+    void *owner;
+    void (*on_stopped)(void *owner, struct worker *worker); /* on the worker's loop */
+};
+
+struct worker_rooms {
+    struct store *store;
+    struct cache *cache;
+    struct pipeline_shared *shared;
+    int webhook_table;
+};
+
+/* Builds what belongs to the worker. On an error nothing has to be undone but worker_deinit. The descriptors are taken over. */
+int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation, int data_fd, int webhooks_fd,
+                struct fault *fault) MUST_CHECK;
+/* After its loop has ended, or was never run. */
+void worker_deinit(struct worker *worker);
+
+/* Any thread: a new configuration, prepared with `settings` (taken over). False: no memory, nothing happens. */
+bool worker_reload(struct worker *worker, struct generation *generation, struct pipeline_settings *settings);
+/* Any thread, once: no new connections; ends when the last request is answered or after `within_ms`; then on_stopped. */
+void worker_stop(struct worker *worker, uint64_t within_ms, void *owner, void (*on_stopped)(void *owner, struct worker *worker));
+
+#endif
