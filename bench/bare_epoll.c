@@ -1,6 +1,7 @@
 /*
- * The floor of the bench: one thread, one epoll, the fewest system calls that an HTTP answer can cost. Whatever ends in
- * CRLFCRLF is answered with the same 1 KiB of JSON. It parses nothing and is no server: it only says what the kernel's share is.
+ * The floor of the bench: one thread, one epoll, the fewest system calls that an HTTP answer can cost.
+ * Whatever ends in CRLFCRLF is answered with the same 1 KiB of JSON. It parses nothing and is no server: it
+ * only says what the kernel's share is.
  *
  *   bare_epoll PORT      serves on 127.0.0.1 until SIGTERM or SIGINT, then prints its CPU time per answer
  */
@@ -32,8 +33,9 @@ static void fail(const char *what)
 
 static void make_answer(struct answer *answer)
 {
-    int head = snprintf(answer->bytes, sizeof answer->bytes,
-                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{\"data\":\"", BODY);
+    int head = snprintf(
+        answer->bytes, sizeof answer->bytes,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{\"data\":\"", BODY);
     size_t body_at = (size_t)head - strlen("{\"data\":\"");
     memset(answer->bytes + head, 'x', body_at + BODY - 2 - (size_t)head);
     memcpy(answer->bytes + body_at + BODY - 2, "\"}", 2);
@@ -42,7 +44,8 @@ static void make_answer(struct answer *answer)
 
 static int listen_on(uint16_t port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         fail("socket");
@@ -91,7 +94,10 @@ static void report(unsigned long answers)
     printf("%lu answers, %.3f us of CPU each (%.3f user)\n", answers, (user + system) / each, user / each);
 }
 
-static void on_signal(int number) { (void)number; }
+static void on_signal(int number)
+{
+    (void)number;
+}
 
 /* Signals arrive only while epoll_pwait sleeps, so none is missed. */
 static void run(int listener, const struct answer *answer, unsigned long *answers)

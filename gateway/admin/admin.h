@@ -17,7 +17,7 @@ struct admin;
 
 /* What one worker shows: pointers stay valid while the admin lives; only thread-safe calls are made on them. */
 struct admin_worker {
-    const struct pipeline *pipeline;
+    struct pipeline *pipeline; /* explain runs on the first one's loop, which is the admin's */
     const struct upstream *upstream;
     const struct webhook *webhook;
     const struct server *data;

@@ -26,8 +26,12 @@ static struct cache_entry **bucket_of(struct shard *shard, uint64_t hash)
     return &shard->buckets[hash & shard->mask];
 }
 
+/* The key stands two lines behind the links: asked for together, they come together. */
 static bool is_key(const struct cache_entry *entry, const struct cache_key *key)
 {
+    __builtin_prefetch((const char *)entry + 64);
+    __builtin_prefetch((const char *)entry + 128);
+    __builtin_prefetch((const char *)entry + 192);
     return entry->hash == key->hash && slice_equal(entry_key(entry), key->bytes);
 }
 

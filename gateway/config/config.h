@@ -101,8 +101,8 @@ struct config {
 
 /* All that is wrong, one line each ("cache.rules[2].ttl: …"); each names path, what is wrong, what is expected. */
 struct config_errors {
-    struct buf lines; /* '\n' after each */
-    unsigned count;
+    struct buf lines; /* '\n' after each; bounded: the last line then says how many more there are */
+    unsigned count, listed;
 };
 void config_errors_init(struct config_errors *errors);
 void config_errors_deinit(struct config_errors *errors);
@@ -111,6 +111,9 @@ void config_errors_deinit(struct config_errors *errors);
  * taken from the environment (unset is an error). */
 int config_load(const char *path, struct config **out, struct config_errors *errors) MUST_CHECK;
 int config_parse(struct slice text, struct config **out, struct config_errors *errors) MUST_CHECK;
+/* Rollout's client id and secret are needed by whatever talks to Rollout, so not by `--sandbox`: a line for each that is missing. 0 or
+ * ERR_INVALID. */
+int config_require_rollout(const struct config *config, struct config_errors *errors) MUST_CHECK;
 /* The defaults alone, for `serve --sandbox` without a file. */
 int config_default(struct config **out) MUST_CHECK;
 void config_release(struct config *config);

@@ -7,8 +7,7 @@
 
 enum { API_MAX = 32, NUMBER_MAX = 21 };
 
-/* --- checks
- * -------------------------------------------------------------------------------------------------- */
+/* --- checks ------------------------------------------------------------------------------------------- */
 
 static bool is_name_byte(char c)
 {
@@ -36,8 +35,7 @@ static int read_text(const json_t *root, const char *key, struct slice *out, str
     return 0;
 }
 
-/* --- which api
- * ----------------------------------------------------------------------------------------------- */
+/* --- which api ---------------------------------------------------------------------------------------- */
 
 /* "https://crm.universal.rollout.com/people?ids=…" -> "crm". Only hosts of Rollout tell; the label is
  * lower-cased into `out`. */
@@ -58,8 +56,7 @@ static struct slice api_of(struct slice uri, char out[API_MAX])
     return slice_of(out, label.len);
 }
 
-/* --- ids
- * ----------------------------------------------------------------------------------------------------- */
+/* --- ids ---------------------------------------------------------------------------------------------- */
 
 static int read_id(const json_t *item, struct slice *id, char **text, struct fault *fault)
 {
@@ -111,8 +108,7 @@ static size_t count_numbers(const json_t *ids)
     return count;
 }
 
-/* --- the whole
- * ----------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------- */
 
 /* What has to be written anew stands in one block: entity, api, numbers. */
 static int read_rest(struct event *event, const json_t *root, struct fault *fault)

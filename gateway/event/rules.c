@@ -1,7 +1,6 @@
 #include "event/event_internal.h"
 
-/* --- names
- * --------------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------------------- */
 
 /* The entities of all APIs (rollout-facts 4.3), normalised. Others work as well, by the stem of the event's
  * name. */
@@ -80,8 +79,7 @@ struct slice event_entity_of(struct slice name)
     return longest > 0 ? slice_of(name.ptr, longest) : event_stem(name);
 }
 
-/* --- the default table
- * --------------------------------------------------------------------------------------- */
+/* --- the default table -------------------------------------------------------------------------------- */
 
 #define NAME(text)                                                                                           \
     {                                                                                                        \
@@ -132,8 +130,7 @@ const struct event_rule *event_default_rules(size_t *count)
     return default_rules;
 }
 
-/* --- asking it
- * ----------------------------------------------------------------------------------------------- */
+/* --- asking it ---------------------------------------------------------------------------------------- */
 
 struct visit {
     struct slice entity, stem;

@@ -55,6 +55,7 @@ static bool copy_query(struct flight *flight, const struct visit *visit)
     flight->query.fields = fields;
     return copy_slice(flight, &flight->key, visit->query.key.bytes) && copy_slice(flight, &flight->tenant, visit->route.tenant) &&
            copy_slice(flight, &flight->credential_id, visit->credential_id) &&
+           copy_slice(flight, &flight->subject.credential, visit->subject.credential) &&
            copy_slice(flight, &flight->subject.entity, visit->subject.entity) &&
            copy_slice(flight, &flight->subject.id, visit->subject.id);
 }
@@ -85,7 +86,6 @@ struct flight *flight_create(struct visit *visit)
     }
     flight->query.key.bytes = flight->key;
     flight->key_hash = visit->query.key.hash;
-    flight->subject.credential = flight->credential_id;
     flight->subject.api = visit->api->name;
     flight->answer.deps = visit->query.deps;
     flight->unsafe = !method_is_safe(flight->method);

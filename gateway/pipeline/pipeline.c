@@ -230,7 +230,12 @@ static bool prepare_query(struct visit *visit)
     struct pipeline *pipeline = visit->pipeline;
     const struct http_request *request = &visit->x->request;
     uint64_t now = loop_now(pipeline->loop);
-    visit->subject = (struct cache_subject){visit->credential_id, visit->api->name, visit->route.entity, visit->route.id};
+    struct slice whose = visit->credential_id;
+    if (visit->api->is_core) /* no credential: the tenant itself, in a form that no credential id has */
+        whose = arena_format(&visit->x->arena, "\x01%.*s", SLICE_ARG(visit->route.tenant));
+    if (!whose.ptr)
+        return false;
+    visit->subject = (struct cache_subject){whose, visit->api->name, visit->route.entity, visit->route.id};
     struct cache_query *q = &visit->query;
     q->method = request->method;
     q->fields = &request->fields;

@@ -105,6 +105,6 @@ struct pipeline_stats {
 void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);
 
 /* How the gateway would treat a request, without sending it (contract 10, `explain`): appends JSON. On the worker's loop. */
-int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct buf *out);
+int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct arena *arena, struct buf *out);
 
 #endif

@@ -76,8 +76,7 @@ struct slice route_decode(struct arena *arena, struct slice segment)
     return slice_of(out, len);
 }
 
-/* --- UTF-8 in escapes (RFC 3629 4)
- * --------------------------------------------------------------------------- */
+/* --- UTF-8 in escapes (RFC 3629 4) -------------------------------------------------------------------- */
 
 struct utf8 {
     unsigned more;           /* continuation bytes still to come */
@@ -106,8 +105,7 @@ static bool utf8_next(struct utf8 *utf8, unsigned char byte)
     return true;
 }
 
-/* --- rewriting
- * ----------------------------------------------------------------------------------------------- */
+/* --- rewriting ---------------------------------------------------------------------------------------- */
 
 /* In an escape that an escaped '%' hides: what a reader that decodes twice must not find. */
 static bool is_dangerous(int byte)

@@ -52,8 +52,7 @@ bool route_tenant_is_valid(struct slice tenant);
  * nothing). */
 struct slice route_query_without(struct arena *arena, struct slice query, struct slice name);
 
-/* --- the way back
- * -------------------------------------------------------------------------------------------- */
+/* --- the way back ------------------------------------------------------------------------------------- */
 
 /* Finds the value of `_metadata.nextLink` at the root object of a JSON text that comes in pieces, without a
  * tree and with bounded memory: only the string value itself is ever held back (at most ROUTE_LINK_MAX; a

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -91,7 +90,8 @@ static int bind_fault(const char *address, struct fault *fault)
     return fault_set(fault, ERR_IO, "cannot listen on %s: %s", address, strerror(errno));
 }
 
-/* A bound socket, or -1 with errno set. SO_REUSEADDR lets a port in TIME_WAIT be taken, never one that is listened on. */
+/* A bound socket, or -1 with errno set. SO_REUSEADDR lets a port in TIME_WAIT be taken, never one that is
+ * listened on. */
 static int bind_socket(const struct sockaddr_storage *at, socklen_t len, bool shared)
 {
     int on = 1;
@@ -118,7 +118,8 @@ static void close_all(int *fds, unsigned count)
         close(fds[--count]);
 }
 
-/* With SO_REUSEPORT alone a second process of the same user would share the port in silence: a plain bind goes first. */
+/* With SO_REUSEPORT alone a second process of the same user would share the port in silence: a plain bind
+ * goes first. */
 static int listen_inet(const char *address, int *fds, unsigned count, struct fault *fault)
 {
     struct sockaddr_storage at = {0};
@@ -162,7 +163,8 @@ static int clear_stale(const struct sockaddr_un *at, struct fault *fault)
     if (!stale)
         return fault_set(fault, ERR_INUSE, "address unix:%s is in use", at->sun_path);
     if (unlink(at->sun_path) != 0 && errno != ENOENT)
-        return fault_set(fault, ERR_DENIED, "cannot replace the stale socket %s: %s", at->sun_path, strerror(errno));
+        return fault_set(fault, ERR_DENIED, "cannot replace the stale socket %s: %s", at->sun_path,
+                         strerror(errno));
     return 0;
 }
 
@@ -172,7 +174,8 @@ static int listen_unix(const char *path, int *fds, unsigned count, struct fault 
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof at.sun_path)
-        return fault_set(fault, ERR_INVALID, "unix:%s: a socket path has 1 to %zu bytes", path, sizeof at.sun_path - 1);
+        return fault_set(fault, ERR_INVALID, "unix:%s: a socket path has 1 to %zu bytes", path,
+                         sizeof at.sun_path - 1);
     memcpy(at.sun_path, path, len);
     int rc = clear_stale(&at, fault);
     if (rc != 0)
@@ -201,7 +204,8 @@ static int listen_unix(const char *path, int *fds, unsigned count, struct fault 
 int server_listen(const char *address, int *fds, unsigned count, struct fault *fault)
 {
     const char *path;
-    return unix_path(address, &path) ? listen_unix(path, fds, count, fault) : listen_inet(address, fds, count, fault);
+    return unix_path(address, &path) ? listen_unix(path, fds, count, fault)
+                                     : listen_inet(address, fds, count, fault);
 }
 
 bool server_is_local(const char *address)

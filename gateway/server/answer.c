@@ -1,7 +1,8 @@
 /*
- * Answers: a queue of pieces in the order in which they leave. The head is pieces too: status line, the handler's field
- * lines where they are, and a tail of our own (framing, Connection), which is made when the first byte of the body comes: until
- * then the handler may add lines, and whether the connection can be kept is best known late.
+ * Answers: a queue of pieces in the order in which they leave. The head is pieces too: status line, the
+ * handler's field lines where they are, and a tail of our own (framing, Connection), which is made when the
+ * first byte of the body comes: until then the handler may add lines, and whether the connection can be kept
+ * is best known late.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 enum { PARTS_MAX = 32 };
 
-/* --- the queue ----------------------------------------------------------------------------------------------- */
+/* --- the queue ----------------------------------------------------------------------------------- */
 
 static bool make_room(struct exchange *e)
 {
@@ -72,7 +73,7 @@ void server_answer_drop(struct exchange *e)
     e->first = e->count = 0;
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------- */
 
 static size_t add_part(struct iovec *part, struct slice bytes, size_t *skip, size_t *total)
 {
@@ -144,14 +145,14 @@ void server_answer_continue(struct exchange *e)
     server_connection_schedule(e->connection);
 }
 
-/* --- the head ------------------------------------------------------------------------------------------------ */
+/* --- the head ------------------------------------------------------------------------------------ */
 
 /* Will the request's body be over soon enough to read the next request behind it? */
 static bool body_ends(const struct exchange *e)
 {
     const struct server_connection *c = e->connection;
     if (!e->continued || c->body.framing != FRAMING_LENGTH)
-        return server_body_here(c);
+        return server_body_ahead(c) == WIRE_DONE;
     return c->body_done || c->body.left <= c->in.len + SERVER_SKIP_MAX;
 }
 
@@ -163,7 +164,8 @@ static bool must_close(const struct exchange *e)
     return c->closing || c->server->draining;
 }
 
-/* Framing by RFC 9112 6.3: a 1.0 client knows no chunks, so the end of the connection is the end of the body. */
+/* Framing by RFC 9112 6.3: a 1.0 client knows no chunks, so the end of the connection is the end of the body.
+ */
 static void seal(struct exchange *e)
 {
     struct server_connection *c = e->connection;
@@ -220,7 +222,7 @@ void server_fields(struct server_exchange *x, struct slice fields)
         push(e, PIECE_HEAD, fields);
 }
 
-/* --- the body ------------------------------------------------------------------------------------------------ */
+/* --- the body ------------------------------------------------------------------------------------ */
 
 /* "\r\n" of the chunk before, then the size of this one. */
 static void frame_chunk(struct exchange *e, struct piece *piece)

@@ -1,17 +1,17 @@
 /* Request bodies: pulled by the handler out of what the connection has read. */
 #include "server/server_internal.h"
 
-bool server_body_here(const struct server_connection *c)
+enum wire_progress server_body_ahead(const struct server_connection *c)
 {
     struct wire_body body = c->body;
     struct slice in = c->in, data;
     enum wire_progress progress = WIRE_DONE;
     if (c->body_done)
-        return true;
+        return WIRE_DONE;
     do
         progress = wire_body_next(&body, &in, &data);
     while (progress == WIRE_DATA);
-    return progress != WIRE_MORE;
+    return progress;
 }
 
 /* RFC 9110 10.1.1: not owed any more once the client has begun to send. */
@@ -86,7 +86,7 @@ enum server_body server_body_next(struct server_exchange *x, struct slice *data)
     return e->verdict;
 }
 
-/* --- the whole body at once ---------------------------------------------------------------------------------- */
+/* --- the whole body at once ---------------------------------------------------------------------- */
 
 void server_collect(struct server_exchange *x, size_t max,
                     void (*on_collected)(struct server_exchange *x, enum problem problem, struct slice body))

@@ -1,4 +1,5 @@
-/* A connection's descriptor: opening, reading, deadlines, closing. What it does with the bytes is in run.c. */
+/* A connection's descriptor: opening, reading, deadlines, closing. What it does with the bytes is in run.c.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static void on_deadline(struct loop_timer *timer);
 static void on_scheduled(struct loop_task *task);
 static void on_released(struct loop_io *io);
 
-/* --- plain sockets ------------------------------------------------------------------------------------------- */
+/* --- plain sockets ------------------------------------------------------------------------------- */
 
 static ssize_t stream_error(void)
 {
@@ -32,11 +33,14 @@ static ssize_t plain_writev(struct server_connection *c, struct iovec *parts, si
     return n >= 0 ? n : stream_error();
 }
 
-static void plain_shutdown(struct server_connection *c) { shutdown(c->fd, SHUT_WR); }
+static void plain_shutdown(struct server_connection *c)
+{
+    shutdown(c->fd, SHUT_WR);
+}
 
 static const struct server_stream plain_stream = {plain_read, plain_writev, plain_shutdown};
 
-/* --- opening and closing ------------------------------------------------------------------------------------- */
+/* --- opening and closing ------------------------------------------------------------------------- */
 
 static void name_peer(struct server_connection *c, const struct sockaddr_storage *peer)
 {
@@ -113,7 +117,7 @@ static void on_released(struct loop_io *io)
         release(c);
 }
 
-/* --- what wakes it ------------------------------------------------------------------------------------------- */
+/* --- what wakes it ------------------------------------------------------------------------------- */
 
 void server_connection_schedule(struct server_connection *c)
 {
@@ -145,7 +149,8 @@ static bool has_failed(const struct server_connection *c)
     return getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
 }
 
-/* The loop reports an error by watching nothing any more. A hang-up is asked for only while reading is paused. */
+/* The loop reports an error by watching nothing any more. A hang-up is asked for only while reading is
+ * paused. */
 static void on_ready(struct loop_io *io, unsigned events)
 {
     struct server_connection *c = container_of(io, struct server_connection, io);
@@ -161,7 +166,8 @@ static void on_ready(struct loop_io *io, unsigned events)
     server_connection_run(c);
 }
 
-/* The timer may stand earlier than the deadlines do: moving it at each request would cost more than a look now and then. */
+/* The timer may stand earlier than the deadlines do: moving it at each request would cost more than a look
+ * now and then. */
 static void on_deadline(struct loop_timer *timer)
 {
     struct server_connection *c = container_of(timer, struct server_connection, timer);
@@ -170,9 +176,10 @@ static void on_deadline(struct loop_timer *timer)
     server_connection_run(c);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------- */
 
-/* Reading pauses at head_max, and one read adds a scratch buffer at most. After a reload there may be more already. */
+/* Reading pauses at head_max, and one read adds a scratch buffer at most. After a reload there may be more
+ * already. */
 size_t server_connection_room(const struct server_connection *c, size_t more)
 {
     size_t most = c->server->options.head_max + SERVER_SCRATCH, need = c->pending.len + more;
@@ -197,7 +204,7 @@ static int add_input(struct server_connection *c, struct slice data)
 static void on_eof(struct server_connection *c)
 {
     c->eof = true;
-    if (c->state == SERVER_BUSY && !server_body_here(c))
+    if (c->state == SERVER_BUSY && server_body_ahead(c) == WIRE_MORE)
         c->broken = true;
 }
 

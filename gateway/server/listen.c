@@ -15,7 +15,10 @@ static void on_listener_ready(struct loop_io *io, unsigned events);
 static void on_listener_closed(struct loop_io *io);
 static void on_pause_over(struct loop_timer *timer);
 
-static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 /* TCP_NODELAY is inherited by what is accepted (and refused by unix sockets, which have no delay). */
 static int prepare(struct server *server)
@@ -59,9 +62,12 @@ void server_configure(struct server *server, const struct server_options *option
     server_resume(server);
 }
 
-unsigned server_connections(const struct server *server) { return server->open; }
+unsigned server_connections(const struct server *server)
+{
+    return server->open;
+}
 
-/* --- accepting ----------------------------------------------------------------------------------------------- */
+/* --- accepting ----------------------------------------------------------------------------------- */
 
 static void pause_accepting(struct server *server)
 {
@@ -69,8 +75,8 @@ static void pause_accepting(struct server *server)
     loop_io_watch(&server->listener, 0);
 }
 
-/* Turns one client away at once and gives the others some time: without the pause, the loop would spin on a listener that
- * stays readable. */
+/* Turns one client away at once and gives the others some time: without the pause, the loop would spin on a
+ * listener that stays readable. */
 static void on_exhausted(struct server *server, int reason)
 {
     if (!server->exhausted)
@@ -140,7 +146,7 @@ static void on_pause_over(struct loop_timer *timer)
     server_resume(container_of(timer, struct server, pause));
 }
 
-/* --- ending -------------------------------------------------------------------------------------------------- */
+/* --- ending -------------------------------------------------------------------------------------- */
 
 static void close_listener(struct server *server)
 {
@@ -155,11 +161,14 @@ static void close_listener(struct server *server)
     server->spare = -1;
 }
 
-static void on_listener_closed(struct loop_io *io) { server_unref(container_of(io, struct server, listener)); }
+static void on_listener_closed(struct loop_io *io)
+{
+    server_unref(container_of(io, struct server, listener));
+}
 
 static void schedule_all(struct server *server)
 {
-    list_each(node, &server->connections)
+    list_each (node, &server->connections)
         server_connection_schedule(container_of(node, struct server_connection, node));
 }
 
@@ -175,7 +184,10 @@ void server_drain(struct server *server)
     schedule_all(server);
 }
 
-static void on_close_task(struct loop_task *task) { server_unref(container_of(task, struct server, task)); }
+static void on_close_task(struct loop_task *task)
+{
+    server_unref(container_of(task, struct server, task));
+}
 
 void server_close(struct server *server, void (*on_closed)(void *arg), void *arg)
 {

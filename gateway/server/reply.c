@@ -45,9 +45,10 @@ void server_reply(struct server_exchange *x, int status, const char *content_typ
                   struct slice body)
 {
     struct server_piece piece;
-    struct slice head = arena_format(&x->arena, "%s%s%sDate: %.*s\r\nX-Request-Id: %.*s\r\n%s",
-                                     content_type ? "Content-Type: " : "", content_type ? content_type : "",
-                                     content_type ? "\r\n" : "", SLICE_ARG(server_date()), SLICE_ARG(x->request_id), fields);
+    struct slice head =
+        arena_format(&x->arena, "%s%s%sDate: %.*s\r\nX-Request-Id: %.*s\r\n%s",
+                     content_type ? "Content-Type: " : "", content_type ? content_type : "",
+                     content_type ? "\r\n" : "", SLICE_ARG(server_date()), SLICE_ARG(x->request_id), fields);
     if (!head.ptr || !copy_body(x, body, &piece)) {
         server_abort(x);
         return;
@@ -57,15 +58,15 @@ void server_reply(struct server_exchange *x, int status, const char *content_typ
     server_end(x);
 }
 
-/* --- problems ------------------------------------------------------------------------------------------------ */
+/* --- problems ------------------------------------------------------------------------------------ */
 
 static void reply_problem(struct server_exchange *x, int status, enum problem problem, const char *fields,
                           const struct buf *body)
 {
     const struct server *server = server_exchange_of(x)->connection->server;
     const char *own = server->options.problem_fields, *error = problem_proxy_error(problem);
-    struct slice lines = arena_format(&x->arena, "Proxy-Status: rollout-gateway%s%s\r\n%s%s", *error ? ";error=" : "",
-                                      error, own ? own : "", fields);
+    struct slice lines = arena_format(&x->arena, "Proxy-Status: rollout-gateway%s%s\r\n%s%s",
+                                      *error ? ";error=" : "", error, own ? own : "", fields);
     if (!lines.ptr || body->failed) {
         server_abort(x);
         return;

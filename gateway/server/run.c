@@ -1,9 +1,12 @@
 /* The walk of a connection: heads become exchanges, answers leave, and what comes after an answer. */
 #include "server/server_internal.h"
 
-static uint64_t now_of(const struct server_connection *c) { return loop_now(c->server->loop); }
+static uint64_t now_of(const struct server_connection *c)
+{
+    return loop_now(c->server->loop);
+}
 
-/* --- HEAD ---------------------------------------------------------------------------------------------------- */
+/* --- HEAD ---------------------------------------------------------------------------------------- */
 
 /* Our own answer to something that is no request: the last one of this connection. */
 static void refuse(struct server_connection *c, int status, const char *why)
@@ -66,7 +69,8 @@ static void begin_exchange(struct server_connection *c, size_t head_length)
     c->scanned = 0;
     c->fresh = c->timed = false;
     c->read_deadline = 0;
-    c->body_done = request->framing == FRAMING_NONE || (request->framing == FRAMING_LENGTH && request->length == 0);
+    c->body_done =
+        request->framing == FRAMING_NONE || (request->framing == FRAMING_LENGTH && request->length == 0);
     wire_body_init(&c->body, request->framing, request->length);
     c->busy = e;
     c->state = SERVER_BUSY;
@@ -95,7 +99,7 @@ static bool step_head(struct server_connection *c)
     return true;
 }
 
-/* --- BUSY ---------------------------------------------------------------------------------------------------- */
+/* --- BUSY ---------------------------------------------------------------------------------------- */
 
 static void enter_head(struct server_connection *c)
 {
@@ -145,7 +149,6 @@ static void end_exchange(struct server_connection *c, enum server_outcome outcom
         enter_head(c);
     } else {
         c->state = SERVER_SKIP;
-        c->dropped = 0;
         c->read_deadline = now_of(c) + c->server->options.body_ms;
     }
 }
@@ -197,8 +200,9 @@ static bool step_busy(struct server_connection *c)
     return true;
 }
 
-/* --- SKIP and LINGER ----------------------------------------------------------------------------------------- */
+/* --- SKIP and LINGER ----------------------------------------------------------------------------- */
 
+/* How much there can be was looked at before the connection was promised to stay (seal, in answer.c). */
 static bool step_skip(struct server_connection *c)
 {
     struct slice data;
@@ -208,9 +212,6 @@ static bool step_skip(struct server_connection *c)
     }
     switch (wire_body_next(&c->body, &c->in, &data)) {
     case WIRE_DATA:
-        c->dropped += data.len;
-        if (c->dropped > SERVER_SKIP_MAX)
-            enter_linger(c);
         return true;
     case WIRE_DONE:
         c->body_done = true;
@@ -246,7 +247,7 @@ static bool step(struct server_connection *c)
     return false;
 }
 
-/* --- the run ------------------------------------------------------------------------------------------------- */
+/* --- the run ------------------------------------------------------------------------------------- */
 
 /* What stays unread moves out of the scratch buffer; an idle connection keeps no buffer. */
 static int stash(struct server_connection *c)
@@ -264,7 +265,8 @@ static int stash(struct server_connection *c)
     return rc;
 }
 
-/* READ stays on but for back-pressure, WRITE is off but for a full socket: no change for a request that just passes. */
+/* READ stays on but for back-pressure, WRITE is off but for a full socket: no change for a request that just
+ * passes. */
 static void watch(struct server_connection *c)
 {
     unsigned events = c->blocked ? LOOP_WRITE : 0;

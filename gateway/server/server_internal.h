@@ -1,5 +1,6 @@
 /*
- * What the files of this room share. A connection moves through these states, always in server_connection_run:
+ * What the files of this room share. A connection moves through these states, always in
+ * server_connection_run:
  *
  *   HEAD ──head complete──> BUSY ──answer sent──> HEAD        keep-alive
  *    │                       │ ├──body not read──> SKIP ──> HEAD
@@ -7,8 +8,9 @@
  *    │ exchange of our own   └────cut, gone──────> CLOSED
  *    └──idle too long, eof──> CLOSED
  *
- * Nothing but server_connection_run calls the handler. Functions that the handler calls only change state and, when no run is
- * under way, schedule one for the end of the loop's turn: so no callback ever runs inside a call of the handler's.
+ * Nothing but server_connection_run calls the handler. Functions that the handler calls only change state
+ * and, when no run is under way, schedule one for the end of the loop's turn: so no callback ever runs inside
+ * a call of the handler's.
  */
 #ifndef SERVER_SERVER_INTERNAL_H
 #define SERVER_SERVER_INTERNAL_H
@@ -37,7 +39,8 @@ enum {
     SERVER_REQUEST_ID_OWN = 32,
 };
 
-/* The byte transport of a connection: bytes moved, 0 at the end of the stream (read), ERR_AGAIN or ERR_CLOSED. */
+/* The byte transport of a connection: bytes moved, 0 at the end of the stream (read), ERR_AGAIN or
+ * ERR_CLOSED. */
 struct server_connection;
 
 struct server_stream {
@@ -56,14 +59,15 @@ struct server_connection {
     struct list node;        /* in server->connections */
     struct server *server;
     const struct server_stream *stream;
-    struct exchange *busy;   /* owned; set exactly in SERVER_BUSY */
-    struct slice in;         /* read and not consumed: in the scratch buffer (only during a run) or the end of `pending` */
+    struct exchange *busy; /* owned; set exactly in SERVER_BUSY */
+    struct slice
+        in; /* read and not consumed: in the scratch buffer (only during a run) or the end of `pending` */
     struct buf pending;
     size_t scanned;          /* wire_head_length's */
     struct wire_body body;   /* of the present request */
     uint64_t read_deadline;  /* 0: none */
     uint64_t write_deadline; /* 0: none */
-    size_t dropped;          /* bytes thrown away in SKIP or LINGER */
+    size_t dropped;          /* bytes thrown away in LINGER */
     int fd;
     enum server_state state;
     bool running;
@@ -100,26 +104,26 @@ struct exchange {
     struct server_connection *connection;
     struct exchange *next_free;
     /* Body. */
-    enum server_body verdict;  /* DATA until there is a last word */
+    enum server_body verdict; /* DATA until there is a last word */
     uint64_t taken;
-    bool asked;                /* server_body_next was called */
-    bool continued;            /* 100 was sent, or is not owed */
-    bool wants_body;           /* MORE was told: on_body is owed */
+    bool asked;      /* server_body_next was called */
+    bool continued;  /* 100 was sent, or is not owed */
+    bool wants_body; /* MORE was told: on_body is owed */
     bool collecting;
     size_t collect_max;
     struct buf collected;
     void (*on_collected)(struct server_exchange *x, enum problem problem, struct slice body);
     /* Answer. */
     bool begun, sealed, ended, cut;
-    bool bodyless;             /* HEAD, 204, 304 */
+    bool bodyless; /* HEAD, 204, 304 */
     bool chunked;
-    bool chunk_open;           /* a chunk was written: its CRLF comes with what follows */
-    bool above;                /* the backlog was over its mark: on_drained is owed */
+    bool chunk_open; /* a chunk was written: its CRLF comes with what follows */
+    bool above;      /* the backlog was over its mark: on_drained is owed */
     uint64_t length, written;
     size_t backlog;
-    struct piece *pieces;      /* `few`, or from the heap */
+    struct piece *pieces; /* `few`, or from the heap */
     size_t first, count, capacity;
-    size_t offset;             /* bytes of the first piece that are sent */
+    size_t offset; /* bytes of the first piece that are sent */
     char line[64];
     char tail[96];
     char id[SERVER_REQUEST_ID_OWN];
@@ -137,12 +141,13 @@ struct server {
     struct list connections;
     struct exchange *free;
     unsigned free_count;
-    unsigned open;        /* connections with a descriptor */
-    size_t references;    /* connections in memory, the listener's io, and the server itself until its close ran */
-    int fd;               /* -1 once closed */
-    int spare;            /* given up for a moment to turn a client away when descriptors have run out */
+    unsigned open; /* connections with a descriptor */
+    size_t
+        references; /* connections in memory, the listener's io, and the server itself until its close ran */
+    int fd;         /* -1 once closed */
+    int spare;      /* given up for a moment to turn a client away when descriptors have run out */
     bool paused, draining, closing;
-    bool exhausted;       /* descriptors ran out, and it was said */
+    bool exhausted; /* descriptors ran out, and it was said */
     void (*on_closed)(void *arg);
     void *arg;
     char *scratch;
@@ -186,8 +191,8 @@ void server_connection_run(struct server_connection *c);
 void server_connection_expire(struct server_connection *c, uint64_t now);
 
 /* body.c */
-/* Does what was read already hold the rest of the body? */
-bool server_body_here(const struct server_connection *c);
+/* How the body's rest looks in what was read already: DONE, MORE or DAMAGED. Consumes nothing. */
+enum wire_progress server_body_ahead(const struct server_connection *c);
 /* Brings server_collect forward. True when its callback was called. */
 bool server_body_collect(struct exchange *e);
 

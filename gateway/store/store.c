@@ -118,20 +118,42 @@ static bool enter(struct store *store, struct store_user *user)
     return false;
 }
 
+/*
+ * LMDB has two meta pages in turn. A reader that is held up between learning the number of the last commit
+ * and reading its meta page may find the one of two commits later there, which is not on disk yet, and would
+ * go back in time with its next transaction. Then it begins again.
+ */
+static bool was_overtaken(MDB_env *env, MDB_txn *txn)
+{
+    MDB_envinfo info;
+    mdb_env_info(env, &info);
+    return info.me_last_txnid > mdb_txn_id(txn) + 1;
+}
+
+static int begin_read(MDB_env *env, MDB_txn **txn)
+{
+    enum { TRIES = 16 };
+    int rc = *txn ? mdb_txn_renew(*txn) : mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
+    for (int i = 0; rc == 0 && i < TRIES && was_overtaken(env, *txn); i++) {
+        mdb_txn_reset(*txn);
+        rc = mdb_txn_renew(*txn);
+    }
+    return rc;
+}
+
 int store_user_begin(struct store *store, struct store_user *user, unsigned flags, MDB_txn **txn)
 {
     for (bool moved = false;; moved = true) {
         while (!enter(store, user))
             ;
-        int rc = *txn ? mdb_txn_renew(*txn) : mdb_txn_begin(store->env, NULL, flags, txn);
+        int rc =
+            flags & MDB_RDONLY ? begin_read(store->env, txn) : mdb_txn_begin(store->env, NULL, flags, txn);
         if (rc == 0)
             return 0;
         atomic_store(&user->active, false);
-        if (rc == MDB_MAP_RESIZED && !moved)
-            rc = map_follow(store);
-        else
+        if (rc != MDB_MAP_RESIZED || moved)
             return rc;
-        if (rc)
+        if ((rc = map_follow(store)))
             return rc;
     }
 }

@@ -51,8 +51,7 @@ struct token_ring {
     struct shard shards[SHARDS];
 };
 
-/* --- entries (lock held)
- * ------------------------------------------------------------------------------------- */
+/* --- entries (lock held) ------------------------------------------------------------------------------ */
 
 static void entry_free(struct entry *entry)
 {
@@ -86,18 +85,21 @@ static void forget_all(struct shard *shard)
     shard->hand = 0;
 }
 
-/* Full: the hand takes the first entry that nobody used since it last came by. */
-static void make_room(struct shard *shard)
+/* When all are taken, the hand frees the first whose entry nobody used since it last came by, and moves on.
+ */
+static size_t take_slot(struct shard *shard)
 {
-    while (shard->count >= shard->slots_len) {
+    if (shard->count < shard->slots_len)
+        return shard->count++;
+    for (;; shard->hand++) {
         shard->hand = shard->hand < shard->count ? shard->hand : 0;
         struct entry *entry = shard->slots[shard->hand];
         if (!entry->used) {
-            entry_remove(shard, entry);
-        } else {
-            entry->used = false;
-            shard->hand++;
+            map_remove(&shard->map, &entry->node);
+            entry_free(entry);
+            return shard->hand++;
         }
+        entry->used = false;
     }
 }
 
@@ -113,17 +115,15 @@ static void remember(struct shard *shard, uint64_t hash, const struct entry *hea
     entry->token_len = token.len;
     memcpy(entry->text, tenant.ptr, tenant.len);
     memcpy(entry->text + tenant.len, token.ptr, token.len);
-    make_room(shard);
     if (map_insert(&shard->map, &entry->node, hash) != 0) {
         entry_free(entry);
         return;
     }
-    entry->slot = shard->count;
-    shard->slots[shard->count++] = entry;
+    entry->slot = take_slot(shard);
+    shard->slots[entry->slot] = entry;
 }
 
-/* --- reuse and minting (lock held)
- * --------------------------------------------------------------------------- */
+/* --- reuse and minting (lock held) -------------------------------------------------------------------- */
 
 static int64_t clock_offset(uint64_t mono_ms, int64_t wall_ms)
 {
@@ -209,8 +209,7 @@ int token_get(struct token_ring *ring, struct slice tenant, bool fresh, uint64_t
     return rc;
 }
 
-/* --- the ring
- * ------------------------------------------------------------------------------------------------ */
+/* --- the ring ----------------------------------------------------------------------------------------- */
 
 /* What of a shard comes from the options. */
 struct parts {

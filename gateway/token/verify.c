@@ -159,8 +159,7 @@ static bool read_value(struct reader *reader, struct value *value)
     return digit || is_word(value->text);
 }
 
-/* --- members
- * ------------------------------------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------------------------------------ */
 
 enum { MEMBERS_MAX = 32 };
 
@@ -238,8 +237,7 @@ static bool time_of(const struct members *members, const char *name, int64_t *ou
     return true;
 }
 
-/* --- the verdict
- * --------------------------------------------------------------------------------------------- */
+/* --- the verdict -------------------------------------------------------------------------------------- */
 
 static bool header_is_good(struct slice part)
 {

@@ -25,13 +25,32 @@ static ssize_t result_of_curl(CURLcode code, size_t n)
     return code == CURLE_AGAIN ? ERR_AGAIN : ERR_CLOSED;
 }
 
-/* An end without close_notify is an error of libcurl's, so ERR_CLOSED: TLS tells a cut from an end. */
+/*
+ * Was the end announced by close_notify, so that nothing is missing (RFC 8446 6.1)? libcurl 7.88 says "0
+ * bytes" either way: its BIO does not report the end to OpenSSL, which then can't complain. The SSL object
+ * that libcurl hands out knows.
+ */
+static bool ends_properly(const struct connection *conn)
+{
+    enum { RECEIVED_SHUTDOWN = 2 }; /* OpenSSL's SSL_RECEIVED_SHUTDOWN */
+    const struct curl_tlssessioninfo *tls = NULL;
+
+    if (!conn->upstream->get_shutdown ||
+        curl_easy_getinfo(conn->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK)
+        return false;
+    if (!tls || tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
+        return false;
+    return (conn->upstream->get_shutdown(tls->internals) & RECEIVED_SHUTDOWN) != 0;
+}
+
 ssize_t connection_recv(struct connection *conn, char *to, size_t size)
 {
     size_t n = 0;
     if (!conn->tls)
         return result_of(recv(conn->fd, to, size, 0));
     CURLcode code = curl_easy_recv(conn->easy, to, size, &n);
+    if (code == CURLE_OK && n == 0 && !ends_properly(conn))
+        return ERR_CLOSED;
     return result_of_curl(code, n);
 }
 

@@ -48,7 +48,8 @@ struct upstream {
     struct loop *loop;
     struct upstream_options options;
     CURLM *multi;
-    CURLSH *share; /* TLS sessions: libcurl 7.88 keeps them in each handle otherwise */
+    CURLSH *share;                        /* TLS sessions: libcurl 7.88 keeps them in each handle otherwise */
+    int (*get_shutdown)(const void *ssl); /* OpenSSL's SSL_get_shutdown, or NULL */
     struct loop_timer curl_timer;
     struct list pools;
     struct list free_transfers;

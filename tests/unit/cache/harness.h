@@ -142,11 +142,10 @@ static inline bool contains(struct slice text, const char *part)
     return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
 }
 
-#define assert_slice(slice, text)                                                                            \
-    do {                                                                                                     \
-        const struct slice given_ = (slice);                                                                 \
-        if (!slice_equal(given_, slice_from(text)))                                                          \
-            fail_msg("\"%.*s\" is not \"%s\"", SLICE_ARG(given_), (text));                                   \
-    } while (0)
+static inline void assert_slice(struct slice given, const char *text)
+{
+    if (!slice_equal(given, slice_from(text)))
+        fail_msg("\"%.*s\" is not \"%s\"", SLICE_ARG(given), text);
+}
 
 #endif

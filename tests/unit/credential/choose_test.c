@@ -115,11 +115,19 @@ static void the_choice_follows_the_contract(void **state)
     }
 }
 
+static void a_status_has_a_word(void **state)
+{
+    (void)state;
+    assert_string_equal(credential_status_text(CREDENTIAL_ACTIVE), "active");
+    assert_string_equal(credential_status_text(CREDENTIAL_GONE), "gone");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(app_keys_are_compared_in_all_spellings),
         cmocka_unit_test(the_choice_follows_the_contract),
+        cmocka_unit_test(a_status_has_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

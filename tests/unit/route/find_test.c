@@ -91,6 +91,9 @@ static void goes_where_it_should(void **state)
         {"/crm/-._~!$&'()*+,;=:@aZ09", "a", CRM, "a", "/-._~!$&'()*+,;=:@aZ09", NULL, "._~!$&'()*+,", ""},
         {"/crm/%21%24%26%27%28%29%2a%2b%2c%3d%3A%40%22%3c%20", "a", CRM, "a",
          "/%21%24%26%27%28%29%2A%2B%2C%3D%3A%40%22%3C%20", NULL, "!$&'()*+,=:@\"< ", ""},
+        /* A trailing slash stays, on a rewritten path too. */
+        {"/crm/a%20b/", "a", CRM, "a", "/a%20b/", NULL, "a b", ""},
+        {"/crm/x;y/", "a", CRM, "a", "/x;y/", NULL, "x", ""},
         /* Not dot segments. */
         {"/crm/.well-known/.a..", "a", CRM, "a", "/.well-known/.a..", NULL, ".wellknown", ".a.."},
         {"/crm/.../a./a..;x", "a", CRM, "a", "/.../a./a..;x", NULL, "...", "a."},

@@ -105,8 +105,8 @@ static void other_links_stay(void **state)
 /* The client's Host lands in a JSON string. */
 static void a_host_that_is_none_changes_nothing(void **state)
 {
-    static const char *const hosts[] = {"",    "a\"b", "a\\b", "a/b", "a b",     "a@b",
-                                        "a?b", "a#b",  "a<b",  "a%b", "\xC3\xA4"};
+    static const char *const hosts[] = {"",    "a\"b", "a\\b", "a/b", "a b", "a@b", "a?b",
+                                        "a#b", "a<b",  "a{b",  "a~b", "a`b", "a%b", "\xC3\xA4"};
     struct route route = {.tenant = SLICE("acme")};
     (void)state;
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
@@ -127,6 +127,11 @@ static void a_host_that_is_none_changes_nothing(void **state)
                                         SLICE("[::1]:80"), false),
                      0);
     assert_true(slice_equal(buf_slice(&out), SLICE("http://[::1]:80/crm/x")));
+    buf_reset(&out);
+    assert_int_equal(route_rewrite_link(&out, SLICE("http://u/x"), SLICE("http://u"), &route, SLICE("crm"),
+                                        SLICE("GW.Az-09_example"), true),
+                     0);
+    assert_true(slice_equal(buf_slice(&out), SLICE("https://GW.Az-09_example/crm/x")));
     buf_deinit(&out);
 }
 

@@ -35,6 +35,8 @@ static const struct {
     {"{}", NULL},
     {"{\"_metadata\":{}}", NULL},
     {"{\"_metadata\":{\"next\":\"abc\"}}", NULL},
+    {"{\"_metadata\":{\"total\":12}}", NULL},
+    {"{\"total\":12}", NULL},
     {"{\"nextLink\":\"no\"}", NULL},
     {"{\"_metadata\":{\"nextLink\":null}}", NULL},
     {"{\"_metadata\":{\"nextLink\":7}}", NULL},

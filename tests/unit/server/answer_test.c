@@ -3,7 +3,7 @@
 #include "unit/server/fixture.h"
 
 #define HEAD(target) "HEAD " target " HTTP/1.1\r\nHost: t\r\n\r\n"
-#define OLD(target) "GET " target " HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+#define OLD(target)  "GET " target " HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
 
 static void framing(void **state)
 {
@@ -15,14 +15,30 @@ static void framing(void **state)
         const char *ends; /* the last bytes */
         bool kept;
     } rows[] = {
-        {GET("/x"), {"HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 2\r\n", "\r\nX-Seen: 1\r\n"}, {"chunked", "Connection:"}, "\r\n\r\n/x", true},
+        {GET("/x"),
+         {"HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 2\r\n", "\r\nX-Seen: 1\r\n"},
+         {"chunked", "Connection:"},
+         "\r\n\r\n/x",
+         true},
         {HEAD("/x"), {"HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 2\r\n"}, {"chunked"}, "\r\n\r\n", true},
-        {GET("/nothing"), {"HTTP/1.1 204 No Content\r\n"}, {"Content-Length", "Content-Type"}, "\r\n\r\n", true},
-        {GET("/same"), {"HTTP/1.1 304 Not Modified\r\n", "\r\nETag: \"1\"\r\n"}, {"Content-Length", "never"}, "\r\n\r\n", true},
+        {GET("/nothing"),
+         {"HTTP/1.1 204 No Content\r\n"},
+         {"Content-Length", "Content-Type"},
+         "\r\n\r\n",
+         true},
+        {GET("/same"),
+         {"HTTP/1.1 304 Not Modified\r\n", "\r\nETag: \"1\"\r\n"},
+         {"Content-Length", "never"},
+         "\r\n\r\n",
+         true},
         {GET("/echo"), {"\r\nTransfer-Encoding: chunked\r\n"}, {"Content-Length"}, "\r\n\r\n0\r\n\r\n", true},
         {HEAD("/echo"), {"\r\nTransfer-Encoding: chunked\r\n"}, {"Content-Length"}, "chunked\r\n\r\n", true},
         {OLD("/echo"), {"\r\nConnection: close\r\n"}, {"Content-Length", "chunked"}, "\r\n\r\n", false},
-        {OLD("/x"), {"HTTP/1.1 200 OK\r\n", "\r\nConnection: keep-alive\r\n"}, {"chunked"}, "\r\n\r\n/x", true},
+        {OLD("/x"),
+         {"HTTP/1.1 200 OK\r\n", "\r\nConnection: keep-alive\r\n"},
+         {"chunked"},
+         "\r\n\r\n/x",
+         true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct fixture *f = fixture_open();
@@ -103,7 +119,8 @@ static void answers_are_dated(void **state)
     fixture_close(f);
 }
 
-/* The backlog stays near its mark, the handler is called back when it has gone down, and every byte arrives. */
+/* The backlog stays near its mark, the handler is called back when it has gone down, and every byte arrives.
+ */
 static void a_slow_reader_holds_the_answer_back(void **state)
 {
     (void)state;
@@ -160,7 +177,8 @@ static void cut_answers_look_cut(void **state)
         {GET("/short"), "\r\nContent-Length: 8\r\n\r\nabcd", "abcde", false},
         {GET("/long"), "\r\nContent-Length: 8\r\n\r\nabcdefgh", "SURPLUS", false},
         {GET("/cut"), "\r\n\r\n4\r\nhalf", "0\r\n\r\n", false},
-        {OLD("/cut"), "", "HTTP/1.1 500", true}, /* no framing: only a reset tells; it may overtake the bytes */
+        {OLD("/cut"), "", "HTTP/1.1 500",
+         true}, /* no framing: only a reset tells; it may overtake the bytes */
         {GET("/abort"), "", "HTTP", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -199,7 +217,49 @@ static void many_small_pieces(void **state)
     server_end(f->held[0]);
     assert_int_equal(f->dones, 0); /* later, never inside the call */
     wait_for(f, f->sent == 1);
-    wait_for(f, client_has(&c, "mmmm") && count_of(c.text, "mmmmmmmmmm") == MANY / 10);
+    wait_for(f, client_has(&c, "mmmm") && run_at_end(&c, 'm') == MANY);
+    client_close(&c);
+    fixture_close(f);
+}
+
+/* The queue moves on while it is filled: what was sent makes room, and the order stays. */
+static void a_long_queue_keeps_its_order(void **state)
+{
+    (void)state;
+    enum { WAITING = 200, SIZE = 16 * 1024, ROUNDS = 6 };
+    struct fixture *f = fixture_open();
+    struct client c;
+    size_t seen = 0;
+    bool ordered = true;
+    char *pieces = malloc(26 * SIZE);
+    assert_non_null(pieces);
+    for (int i = 0; i < 26 * SIZE; i++)
+        pieces[i] = (char)('a' + i / SIZE);
+    client_open_small(f, &c, 4096);
+    client_send(&c, GET("/hold"));
+    wait_for(f, f->holding == 1);
+    server_begin(f->held[0], 200, slice_of(NULL, 0), (uint64_t)SIZE * WAITING * ROUNDS);
+    server_flush(f->held[0]);
+    client_expect(&c, "\r\n\r\n");
+    client_forget(&c);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < WAITING; i++)
+            put_piece(f->held[0], slice_of(pieces + f->queued % 26 * SIZE, SIZE));
+        size_t goal =
+            (size_t)SIZE * WAITING * (size_t)(round + 1) - (round + 1 < ROUNDS ? SIZE * WAITING / 4 : 0);
+        if (round + 1 == ROUNDS)
+            server_end(f->held[0]);
+        for (uint64_t end = wait_end(); seen < goal && clock_mono_ms() < end; turn(f)) {
+            client_read(&c, 65536);
+            for (size_t k = 0; k < c.len; k++, seen++)
+                ordered &= c.text[k] == pieces[seen / SIZE % 26 * SIZE];
+            client_forget(&c);
+        }
+    }
+    assert_true(ordered);
+    assert_int_equal(seen, (size_t)SIZE * WAITING * ROUNDS);
+    wait_for(f, f->sent == 1);
+    free(pieces);
     client_close(&c);
     fixture_close(f);
 }
@@ -263,7 +323,7 @@ static void a_large_reply_is_copied(void **state)
     server_reply(f->held[0], 200, "text/plain", "", slice_of(body, 2000000));
     free(body);
     wait_for(f, (client_has(&c, ""), c.len > 2000000));
-    assert_int_equal(count_of(c.text, "rrrrrrrrrr"), 200000);
+    assert_int_equal(run_at_end(&c, 'r'), 2000000);
     client_close(&c);
     fixture_close(f);
 }
@@ -279,6 +339,7 @@ int main(void)
         cmocka_unit_test(an_early_end_of_the_reader_releases_everything),
         cmocka_unit_test(cut_answers_look_cut),
         cmocka_unit_test(many_small_pieces),
+        cmocka_unit_test(a_long_queue_keeps_its_order),
         cmocka_unit_test(head_releases_what_it_drops),
         cmocka_unit_test(a_head_is_sent_alone_when_flushed),
         cmocka_unit_test(a_large_reply_is_copied),

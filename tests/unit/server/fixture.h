@@ -1,17 +1,16 @@
 /*
- * A real loop, a real server on loopback, and clients that speak raw bytes, all on one thread: the test turns the loop by hand.
- * What the handler does is chosen by the target of the request.
+ * A real loop, a real server on loopback, and clients that speak raw bytes, all on one thread: the test turns
+ * the loop by hand. What the handler does is chosen by the target of the request.
  */
 #ifndef TESTS_UNIT_SERVER_FIXTURE_H
 #define TESTS_UNIT_SERVER_FIXTURE_H
 
-/* clang-format off: cmocka needs these first */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-/* clang-format on */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,8 +29,8 @@ enum {
     BIG_PIECE = 32 * 1024,
     HUGE_BODY = 256 * 1024 * 1024, /* more than all buffers of the kernel */
     HELD_MAX = 16,
-    WAIT_MS = 10000,   /* for what must happen: far more than it takes */
-    QUIET_TURNS = 30,  /* after which nothing is expected any more */
+    WAIT_MS = 10000,  /* for what must happen: far more than it takes */
+    QUIET_TURNS = 30, /* after which nothing is expected any more */
 };
 
 struct fixture {
@@ -61,7 +60,7 @@ struct job {
     size_t left;
 };
 
-/* --- the clock ------------------------------------------------------------------------------------------------ */
+/* --- the clock ----------------------------------------------------------------------------------- */
 
 #ifdef TEST_CLOCK
 /* Before anything asks for the time. */
@@ -83,14 +82,20 @@ static inline int64_t *clock_open(void)
     return offset;
 }
 
-static inline void clock_jump(int64_t ms) { *clock_open() += ms; }
+static inline void clock_jump(int64_t ms)
+{
+    *clock_open() += ms;
+}
 #else
 static inline void clock_open(void) {}
 #endif
 
-/* --- the handler ---------------------------------------------------------------------------------------------- */
+/* --- the handler --------------------------------------------------------------------------------- */
 
-static inline void on_fixture_released(void *object) { ((struct fixture *)object)->released++; }
+static inline void on_fixture_released(void *object)
+{
+    ((struct fixture *)object)->released++;
+}
 
 static inline void on_fixture_done(struct server_exchange *x, enum server_outcome outcome)
 {
@@ -248,9 +253,12 @@ static inline void on_fixture_refused(void *owner, int status, const char *why)
     f->refused_status = status;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------ */
+/* --- life ---------------------------------------------------------------------------------------- */
 
-static inline void turn(struct fixture *f) { uv_run(loop_uv(f->loop), UV_RUN_NOWAIT); }
+static inline void turn(struct fixture *f)
+{
+    uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+}
 
 static inline void settle(struct fixture *f)
 {
@@ -258,7 +266,10 @@ static inline void settle(struct fixture *f)
         turn(f);
 }
 
-static inline uint64_t wait_end(void) { return clock_mono_ms() + WAIT_MS; }
+static inline uint64_t wait_end(void)
+{
+    return clock_mono_ms() + WAIT_MS;
+}
 
 #define wait_for(f, condition)                                                                               \
     do {                                                                                                     \
@@ -303,11 +314,18 @@ static inline struct fixture *fixture_open_at(const char *address)
     return f;
 }
 
-static inline struct fixture *fixture_open(void) { return fixture_open_at("127.0.0.1:0"); }
+static inline struct fixture *fixture_open(void)
+{
+    return fixture_open_at("127.0.0.1:0");
+}
 
-static inline void on_fixture_closed(void *arg) { ((struct fixture *)arg)->closed = true; }
+static inline void on_fixture_closed(void *arg)
+{
+    ((struct fixture *)arg)->closed = true;
+}
 
-/* Whatever a test did: every exchange was done once, every piece released once, no callback came inside a call. */
+/* Whatever a test did: every exchange was done once, every piece released once, no callback came inside a
+ * call. */
 static inline void fixture_close(struct fixture *f)
 {
     server_close(f->server, on_fixture_closed, f);
@@ -321,7 +339,7 @@ static inline void fixture_close(struct fixture *f)
     free(f);
 }
 
-/* --- clients --------------------------------------------------------------------------------------------------- */
+/* --- clients ------------------------------------------------------------------------------------- */
 
 struct client {
     struct fixture *f;
@@ -333,7 +351,8 @@ struct client {
 
 static inline void client_open_small(struct fixture *f, struct client *c, int receive_buffer)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(f->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(f->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     *c = (struct client){.f = f, .text = calloc(1, BIG + 65536)};
     assert_non_null(c->text);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -346,7 +365,10 @@ static inline void client_open_small(struct fixture *f, struct client *c, int re
     assert_true(rc == 0 || errno == EINPROGRESS);
 }
 
-static inline void client_open(struct fixture *f, struct client *c) { client_open_small(f, c, 0); }
+static inline void client_open(struct fixture *f, struct client *c)
+{
+    client_open_small(f, c, 0);
+}
 
 static inline void client_close(struct client *c)
 {
@@ -378,7 +400,10 @@ static inline void client_send_bytes(struct client *c, const char *bytes, size_t
     assert_int_equal(len, 0);
 }
 
-static inline void client_send(struct client *c, const char *text) { client_send_bytes(c, text, strlen(text)); }
+static inline void client_send(struct client *c, const char *text)
+{
+    client_send_bytes(c, text, strlen(text));
+}
 
 /* Takes what is there. */
 static inline bool client_read(struct client *c, size_t most)
@@ -417,7 +442,10 @@ static inline void client_expect(struct client *c, const char *needle)
         fail_msg("no '%s' in '%s'", needle, c->text);
 }
 
-static inline void client_expect_end(struct client *c) { wait_for(c->f, client_ended(c)); }
+static inline void client_expect_end(struct client *c)
+{
+    wait_for(c->f, client_ended(c));
+}
 
 /* Forgets what came so far. */
 static inline void client_forget(struct client *c)
@@ -426,13 +454,12 @@ static inline void client_forget(struct client *c)
     c->text[0] = '\0';
 }
 
-static inline unsigned count_of(const char *text, const char *needle)
+/* How many of the last bytes are all the same one. */
+static inline size_t run_at_end(const struct client *c, char byte)
 {
-    unsigned n = 0;
-    while ((text = strstr(text, needle)) != NULL) {
+    size_t n = 0;
+    while (n < c->len && c->text[c->len - 1 - n] == byte)
         n++;
-        text += strlen(needle);
-    }
     return n;
 }
 

@@ -45,9 +45,11 @@ static void what_is_local(void **state)
         const char *address;
         bool local;
     } rows[] = {
-        {"127.0.0.1:1", true},  {"127.9.9.9:1", true},     {"localhost:1", true},   {"LocalHost:1", true}, {"[::1]:1", true},
-        {"unix:/x", true},      {"[::ffff:127.0.0.1]:1", true}, {"0.0.0.0:1", false}, {"128.0.0.1:1", false}, {"10.0.0.1:1", false},
-        {"[::]:1", false},      {"[::ffff:10.0.0.1]:1", false}, {"localhost.example:1", false}, {"127.0.0.1", false},
+        {"127.0.0.1:1", true},          {"127.9.9.9:1", true}, {"localhost:1", true},
+        {"LocalHost:1", true},          {"[::1]:1", true},     {"unix:/x", true},
+        {"[::ffff:127.0.0.1]:1", true}, {"0.0.0.0:1", false},  {"128.0.0.1:1", false},
+        {"10.0.0.1:1", false},          {"[::]:1", false},     {"[::ffff:10.0.0.1]:1", false},
+        {"localhost.example:1", false}, {"127.0.0.1", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(server_is_local(rows[i].address), rows[i].local);
@@ -102,7 +104,7 @@ static void ipv6_is_served_where_there_is_any(void **state)
     close(fd);
 }
 
-/* --- unix sockets --------------------------------------------------------------------------------------------- */
+/* --- unix sockets -------------------------------------------------------------------------------- */
 
 static void unix_sockets(void **state)
 {
@@ -157,7 +159,7 @@ static void a_unix_client_is_served(void **state)
     rmdir(directory);
 }
 
-/* --- running out ---------------------------------------------------------------------------------------------- */
+/* --- running out --------------------------------------------------------------------------------- */
 
 static void over_connections_max_clients_wait(void **state)
 {
@@ -186,8 +188,8 @@ static void over_connections_max_clients_wait(void **state)
     fixture_close(f);
 }
 
-/* In a child process, because the limit is the process'. One client is turned away, the others wait: a listener that is not
- * paused would turn away one in each turn. */
+/* In a child process, because the limit is the process'. One client is turned away, the others wait: a
+ * listener that is not paused would turn away one in each turn. */
 static void run_out_of_descriptors(void)
 {
     enum { MANY = 60, LAST = MANY - 1 };

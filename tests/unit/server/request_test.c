@@ -26,7 +26,8 @@ static void pipelined_requests_are_answered_in_order(void **state)
     struct fixture *f = fixture_open();
     struct client c;
     client_open(f, &c);
-    client_send(&c, GET("/one") "POST /collect HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\ntwo" GET("/three"));
+    client_send(
+        &c, GET("/one") "POST /collect HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\ntwo" GET("/three"));
     client_expect(&c, "/three");
     const char *one = strstr(c.text, "\r\n\r\n/one"), *two = strstr(c.text, "\r\n\r\ntwo");
     assert_non_null(one);
@@ -99,11 +100,13 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     {"garbage", "\x16\x03\x01 tls\r\n\r\n", 400, "HTTP/1.1 400 Bad Request", "\"status\":400"},
-    {"space before colon", "GET / HTTP/1.1\r\nHost : t\r\n\r\n", 400, "HTTP/1.1 400 ", "\"code\":\"bad-request\""},
+    {"space before colon", "GET / HTTP/1.1\r\nHost : t\r\n\r\n", 400, "HTTP/1.1 400 ",
+     "\"code\":\"bad-request\""},
     {"no host", "GET / HTTP/1.1\r\n\r\n", 400, "HTTP/1.1 400 ", "\"code\":\"bad-request\""},
     {"version", "GET / HTTP/2.0\r\nHost: t\r\n\r\n", 505, "HTTP/1.1 505 ", "\"status\":505"},
     {"connect", "CONNECT t:1 HTTP/1.1\r\nHost: t\r\n\r\n", 501, "HTTP/1.1 501 ", "\"status\":501"},
-    {"coding", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, "HTTP/1.1 501 ", "\"status\":501"},
+    {"coding", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, "HTTP/1.1 501 ",
+     "\"status\":501"},
 };
 
 static void what_is_no_request_is_refused_and_the_connection_closed(void **state)
@@ -141,7 +144,10 @@ static void heads_are_limited(void **state)
         bool complete;
         const char *expect;
     } rows[] = {
-        {2048, true, "HTTP/1.1 200 "}, {2049, true, "HTTP/1.1 431 "}, {5000, true, "HTTP/1.1 431 "}, {2048, false, "HTTP/1.1 431 "},
+        {2048, true, "HTTP/1.1 200 "},
+        {2049, true, "HTTP/1.1 431 "},
+        {5000, true, "HTTP/1.1 431 "},
+        {2048, false, "HTTP/1.1 431 "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct fixture *f = fixture_open();
@@ -330,6 +336,66 @@ static void a_reset_is_seen_while_reading_is_paused(void **state)
     fixture_close(f);
 }
 
+/* The client has shut its side while reading was paused: no reason to leave it without its answers. */
+static void a_half_close_is_seen_while_reading_is_paused(void **state)
+{
+    (void)state;
+    enum { MANY = 100 };
+    struct fixture *f = fixture_open();
+    struct client c;
+    client_open(f, &c);
+    client_send(&c, GET("/hold"));
+    for (int i = 0; i < MANY; i++)
+        client_send(&c, GET("/waits-behind-the-one-that-is-held"));
+    wait_for(f, f->holding == 1);
+    shutdown(c.fd, SHUT_WR);
+    settle(f);
+    assert_int_equal(f->gone, 0);
+    server_reply(f->held[0], 200, "text/plain", "", SLICE("held"));
+    client_expect_end(&c);
+    assert_true(c.eof);
+    assert_int_equal(f->sent, MANY + 1);
+    client_close(&c);
+    fixture_close(f);
+}
+
+/* After a half close nothing is watched: only writing tells that the client has gone for good. */
+static void a_reset_behind_a_half_close_is_gone(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    struct client c;
+    client_open(f, &c);
+    client_send(&c, GET("/hold"));
+    shutdown(c.fd, SHUT_WR);
+    wait_for(f, f->holding == 1);
+    settle(f);
+    client_reset(&c);
+    settle(f);
+    server_reply(f->held[0], 200, "text/plain", "", SLICE("too late"));
+    assert_int_equal(f->dones, 0);
+    wait_for(f, f->gone == 1);
+    fixture_close(f);
+}
+
+/* The answer is queued and the reset has come, both before the loop's next turn. */
+static void a_reset_overtakes_a_scheduled_run(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    struct client c;
+    client_open(f, &c);
+    client_send(&c, GET("/hold"));
+    wait_for(f, f->holding == 1);
+    struct server_exchange *x = f->held[0];
+    client_reset(&c);
+    server_begin(x, 200, slice_of(NULL, 0), 4);
+    put_piece(x, SLICE("body"));
+    wait_for(f, f->gone == 1);
+    assert_int_equal(f->released, 1);
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +413,9 @@ int main(void)
         cmocka_unit_test(a_fin_inside_a_head_closes_without_an_answer),
         cmocka_unit_test(a_reset_is_gone),
         cmocka_unit_test(a_reset_is_seen_while_reading_is_paused),
+        cmocka_unit_test(a_half_close_is_seen_while_reading_is_paused),
+        cmocka_unit_test(a_reset_behind_a_half_close_is_gone),
+        cmocka_unit_test(a_reset_overtakes_a_scheduled_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

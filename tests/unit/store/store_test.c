@@ -149,6 +149,54 @@ static void a_scan_goes_in_order_and_stops(void **state)
     store_view_destroy(view);
 }
 
+/* Puts and deletes in random order and of random length. */
+struct churn {
+    struct store_change change;
+    uint32_t seed;
+    bool present[2000];
+};
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed ^= *seed << 13, *seed ^= *seed >> 17, *seed ^= *seed << 5;
+    return *seed;
+}
+
+static int apply_churn(struct store_change *change, struct store_txn *txn)
+{
+    struct churn *churn = container_of(change, struct churn, change);
+    static char value[20000];
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < 300; i++) {
+        char key[16];
+        uint32_t which = next_random(&churn->seed) % 2000, dice = next_random(&churn->seed);
+        struct slice name = bulk_key(key, (int)which);
+        if (churn->present[which] && dice % 3 == 0)
+            rc = store_txn_delete(txn, TABLE_A, name);
+        else
+            rc = store_txn_put(txn, TABLE_A, name,
+                               slice_of(value, dice % 5 ? dice % 900 : dice % sizeof(value)));
+        churn->present[which] = !(churn->present[which] && dice % 3 == 0);
+    }
+    return rc;
+}
+
+/* An open looks at the pages: it must find nothing wrong with any that LMDB makes. */
+static void whatever_was_written_opens_again(void **state)
+{
+    struct fixture *f = *state;
+    struct churn churn = {.change.apply = apply_churn, .seed = 2463534242u};
+    for (int round = 0; round < 60; round++) {
+        size_t count = 0, damaged = 0;
+        assert_int_equal(store_apply(f->store, &churn.change), 0);
+        reopen(f, (size_t)64 << 20);
+        for (size_t i = 0; i < 2000; i++)
+            count += churn.present[i];
+        assert_int_equal(count_records(f->store, TABLE_A, &damaged), count);
+        assert_int_equal(damaged, 0);
+    }
+}
+
 /* --- failing changes --- */
 
 struct gate {
@@ -358,6 +406,7 @@ int main(void)
         CASE(an_overwritten_large_value_may_shrink),
         CASE(a_view_is_a_snapshot),
         CASE(a_scan_goes_in_order_and_stops),
+        CASE(whatever_was_written_opens_again),
         CASE(a_change_that_fails_after_writing_is_undone_alone),
         CASE(a_change_that_fails_before_writing_costs_the_others_nothing),
         CASE(an_error_that_apply_swallows_is_still_the_outcome),

@@ -144,6 +144,25 @@ static void memory_is_bounded(void **state)
     }
 }
 
+/* Once full, it is the oldest that go: the newest were evicted by each other, since the one that was moved
+ * into a freed place stood under the hand. */
+static void the_newest_stay(void **state)
+{
+    struct token_ring *ring = make(900, 8);
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", i);
+        ask(ring, name, false, 1000, wall, true);
+    }
+    for (int i = 92; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", i);
+        ask(ring, name, false, 1000, wall, false);
+    }
+    token_ring_destroy(ring);
+}
+
 /* CLOCK: a tenant that is asked for stays while strangers pass by. */
 static void the_used_one_stays(void **state)
 {
@@ -219,8 +238,7 @@ static void refuses_and_keeps_nothing(void **state)
     token_ring_destroy(ring);
 }
 
-/* --- many threads: for the sanitizers
- * ------------------------------------------------------------------------ */
+/* --- many threads: for the sanitizers ----------------------------------------------------------------- */
 
 struct crowd {
     struct token_ring *ring;
@@ -274,15 +292,11 @@ static void workers_share_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reuses_until_four_fifths),
-        cmocka_unit_test(tenants_have_their_own),
-        cmocka_unit_test(a_clock_step_drops_tokens),
-        cmocka_unit_test(a_401_mints_once),
-        cmocka_unit_test(memory_is_bounded),
-        cmocka_unit_test(the_used_one_stays),
-        cmocka_unit_test(a_reload_drops_the_old_secret),
-        cmocka_unit_test(refuses_and_keeps_nothing),
-        cmocka_unit_test(workers_share_it),
+        cmocka_unit_test(reuses_until_four_fifths),  cmocka_unit_test(tenants_have_their_own),
+        cmocka_unit_test(a_clock_step_drops_tokens), cmocka_unit_test(a_401_mints_once),
+        cmocka_unit_test(memory_is_bounded),         cmocka_unit_test(the_used_one_stays),
+        cmocka_unit_test(the_newest_stay),           cmocka_unit_test(a_reload_drops_the_old_secret),
+        cmocka_unit_test(refuses_and_keeps_nothing), cmocka_unit_test(workers_share_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Bodies in both directions: pause and resume, back-pressure, early answers. */
 #include "unit/upstream/rig.h"
 
-enum { LARGE = 10 * 1024 * 1024 };
+enum { LARGE = 16 * 1024 * 1024 };
 
 static char pattern(size_t i)
 {

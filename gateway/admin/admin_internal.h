@@ -1,0 +1,65 @@
+/* Shapes that the files of this room share. */
+#ifndef ADMIN_INTERNAL_H
+#define ADMIN_INTERNAL_H
+
+#include "admin/admin.h"
+#include "http/json.h"
+
+enum { ADMIN_SEGMENTS = 8, ADMIN_BODY_MAX = 1024 * 1024, ADMIN_ANSWER_MAX = 64 * 1024 * 1024 };
+
+struct admin {
+    struct admin_options options;
+    struct buf token;
+    struct store_view *view;
+};
+
+/* A request, taken apart. In the exchange's arena. */
+struct admin_request {
+    struct admin *admin;
+    struct server_exchange *x;
+    struct slice segments[ADMIN_SEGMENTS]; /* decoded */
+    size_t segment_count;
+    struct slice query;
+    void (*on_body)(struct admin_request *r, json_t *body); /* the body is freed after the call */
+    struct slice tenant, credential_id;                     /* of a mapping path */
+    struct admin_job *job;                                  /* a store change under way */
+};
+
+/* admin.c */
+void admin_reply_json(struct admin_request *r, int status, json_t *value); /* takes the value over */
+/* Gathers and parses the body, then calls on_body; answers 400 itself. An empty body is NULL when optional. */
+void admin_take_body(struct admin_request *r, bool optional, void (*on_body)(struct admin_request *r, json_t *body));
+/* A decoded query parameter; false when absent or malformed. */
+bool admin_query(struct admin_request *r, const char *name, struct slice *value);
+
+/* mapping.c: /v1/tenants… */
+void admin_list_tenants(struct admin_request *r);
+void admin_list_credentials(struct admin_request *r);
+void admin_get_credential(struct admin_request *r);
+void admin_put_credential(struct admin_request *r);
+void admin_delete_credential(struct admin_request *r);
+void admin_job_orphan(struct admin_job *job);
+
+/* purge.c */
+void admin_purge(struct admin_request *r);
+
+/* state.c */
+void admin_status(struct admin_request *r);
+void admin_cache(struct admin_request *r);
+void admin_config(struct admin_request *r);
+void admin_webhooks(struct admin_request *r);
+void admin_limits(struct admin_request *r);
+struct pipeline_stats admin_pipeline_stats(const struct admin *admin);
+struct upstream_stats admin_upstream_stats(const struct admin *admin);
+struct webhook_stats admin_webhook_stats(const struct admin *admin);
+
+/* metrics.c */
+void admin_metrics(struct admin_request *r);
+
+/* explain.c */
+void admin_explain(struct admin_request *r);
+
+/* dashboard.c */
+void admin_dashboard(struct admin_request *r);
+
+#endif

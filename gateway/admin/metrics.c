@@ -1,0 +1,119 @@
+/* /metrics: Prometheus text format 0.0.4. No tenant or credential is ever a label. */
+#include "admin_internal.h"
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_append_format(out, "# HELP rollout_gateway_%s %s\n# TYPE rollout_gateway_%s %s\n", name, help, name, type);
+}
+
+static void one(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    head(out, name, type, help);
+    buf_append_format(out, "rollout_gateway_%s %llu\n", name, (unsigned long long)value);
+}
+
+static void labelled(struct buf *out, const char *name, const char *label, const char *value, uint64_t number)
+{
+    buf_append_format(out, "rollout_gateway_%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)number);
+}
+
+static void requests(struct buf *out, const struct pipeline_stats *s)
+{
+    static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    head(out, "requests_total", "counter", "Requests on the data listener, by how the cache took part.");
+    for (int i = 0; i < PIPELINE_OUTCOME_COUNT; i++)
+        labelled(out, "requests_total", "outcome", pipeline_outcome_name((enum pipeline_outcome)i), s->outcomes[i]);
+    head(out, "responses_total", "counter", "Answers on the data listener, by class of status.");
+    for (int i = 0; i < 6; i++)
+        labelled(out, "responses_total", "class", classes[i], s->statuses[i]);
+    one(out, "clients_gone_total", "counter", "Requests whose client left before the end of the answer.", s->clients_gone);
+    one(out, "fills_fenced_total", "counter", "Answers not kept as fresh since an event came while they were fetched.", s->fenced);
+    one(out, "token_retries_total", "counter", "Requests repeated with a new token after a 401.", s->token_retries);
+}
+
+static void duration(struct buf *out, const struct pipeline_stats *s)
+{
+    uint64_t sum = 0;
+    head(out, "request_duration_seconds", "histogram", "From the request's head to the end of its answer.");
+    for (int i = 0; i < PIPELINE_BUCKETS; i++) {
+        sum += s->buckets[i];
+        if (i < PIPELINE_BUCKETS - 1)
+            buf_append_format(out, "rollout_gateway_request_duration_seconds_bucket{le=\"%g\"} %llu\n",
+                              (double)pipeline_bucket_us[i] / 1e6, (unsigned long long)sum);
+    }
+    buf_append_format(out, "rollout_gateway_request_duration_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)sum);
+    buf_append_format(out, "rollout_gateway_request_duration_seconds_sum %.6f\n", (double)s->duration_us / 1e6);
+    buf_append_format(out, "rollout_gateway_request_duration_seconds_count %llu\n", (unsigned long long)sum);
+}
+
+static void cache(struct buf *out, const struct admin *admin)
+{
+    struct cache_stats s;
+    cache_stats(admin->options.cache, &s);
+    one(out, "cache_entries", "gauge", "Stored answers.", s.entries);
+    one(out, "cache_bytes", "gauge", "Memory of stored answers, overhead included.", s.bytes);
+    one(out, "cache_budget_bytes", "gauge", "The most that cache_bytes may become.", s.budget);
+    one(out, "cache_stores_total", "counter", "Answers stored.", s.stores);
+    one(out, "cache_evictions_total", "counter", "Answers evicted to stay within the budget.", s.evictions);
+    one(out, "cache_invalidations_total", "counter", "Generations raised by events, writes and purges.", s.invalidations);
+}
+
+static void upstream(struct buf *out, const struct admin *admin)
+{
+    struct upstream_stats s = admin_upstream_stats(admin);
+    one(out, "upstream_requests_total", "counter", "Requests sent to Rollout.", s.transfers);
+    one(out, "upstream_failures_total", "counter", "Requests to Rollout that failed without an answer.", s.failures);
+    one(out, "upstream_connects_total", "counter", "Connections made to Rollout.", s.connects);
+    one(out, "upstream_connect_failures_total", "counter", "Connections to Rollout that could not be made.", s.connect_failures);
+    one(out, "upstream_reuses_total", "counter", "Requests sent on a kept connection.", s.reuses);
+    one(out, "upstream_connections", "gauge", "Open connections to Rollout.", s.open);
+    one(out, "upstream_idle_connections", "gauge", "Kept connections that wait for use.", s.idle);
+    one(out, "upstream_waiting", "gauge", "Requests that wait for a connection.", s.waiting);
+}
+
+static void webhooks(struct buf *out, const struct admin *admin)
+{
+    struct webhook_stats s = admin_webhook_stats(admin);
+    head(out, "webhooks_total", "counter", "Webhooks received, by outcome.");
+    labelled(out, "webhooks_total", "outcome", "accepted", s.accepted);
+    labelled(out, "webhooks_total", "outcome", "duplicate", s.duplicates);
+    labelled(out, "webhooks_total", "outcome", "unauthenticated", s.unauthenticated);
+    labelled(out, "webhooks_total", "outcome", "unknown", s.unknown);
+    labelled(out, "webhooks_total", "outcome", "malformed", s.malformed);
+    labelled(out, "webhooks_total", "outcome", "failed", s.failed);
+}
+
+static void rest(struct buf *out, const struct admin *admin)
+{
+    struct store_stats store;
+    struct token_stats tokens;
+    const struct admin_hooks *hooks = &admin->options.hooks;
+    store_stats(admin->options.store, &store);
+    token_stats(admin->options.tokens, &tokens);
+    one(out, "store_commits_total", "counter", "Transactions committed to the state store.", store.commits);
+    one(out, "store_failures_total", "counter", "Changes that could not be stored.", store.failures);
+    one(out, "store_used_bytes", "gauge", "Bytes of the state store in use.", store.used_bytes);
+    one(out, "tokens_minted_total", "counter", "Tokens minted.", tokens.minted);
+    one(out, "tokens_reused_total", "counter", "Tokens used again.", tokens.reused);
+    one(out, "draining", "gauge", "1 while the gateway drains.", hooks->draining(hooks->owner) ? 1 : 0);
+    head(out, "build_info", "gauge", "Always 1.");
+    labelled(out, "build_info", "version", GATEWAY_VERSION, 1);
+}
+
+void admin_metrics(struct admin_request *r)
+{
+    struct pipeline_stats pipeline = admin_pipeline_stats(r->admin);
+    struct buf out;
+    buf_init(&out, 1024 * 1024);
+    requests(&out, &pipeline);
+    duration(&out, &pipeline);
+    cache(&out, r->admin);
+    upstream(&out, r->admin);
+    webhooks(&out, r->admin);
+    rest(&out, r->admin);
+    if (out.failed)
+        server_problem(r->x, PROBLEM_OVERLOADED, "", "", "out of memory");
+    else
+        server_reply(r->x, 200, "text/plain; version=0.0.4; charset=utf-8", "Cache-Control: no-store\r\n", buf_slice(&out));
+    buf_deinit(&out);
+}

@@ -1,0 +1,137 @@
+/* /v1/status, /v1/cache, /v1/config, /v1/webhooks, /v1/limits: what the gateway knows of itself. */
+#include "admin_internal.h"
+#include "base/clock.h"
+
+struct pipeline_stats admin_pipeline_stats(const struct admin *admin)
+{
+    struct pipeline_stats stats = {0};
+    for (unsigned i = 0; i < admin->options.worker_count; i++)
+        pipeline_stats(admin->options.workers[i].pipeline, &stats);
+    return stats;
+}
+
+struct upstream_stats admin_upstream_stats(const struct admin *admin)
+{
+    struct upstream_stats sum = {0}, one;
+    for (unsigned i = 0; i < admin->options.worker_count; i++) {
+        upstream_stats(admin->options.workers[i].upstream, &one);
+        sum.connects += one.connects;
+        sum.connect_failures += one.connect_failures;
+        sum.reuses += one.reuses;
+        sum.transfers += one.transfers;
+        sum.failures += one.failures;
+        sum.open += one.open;
+        sum.idle += one.idle;
+        sum.waiting += one.waiting;
+    }
+    return sum;
+}
+
+struct webhook_stats admin_webhook_stats(const struct admin *admin)
+{
+    struct webhook_stats stats = {0};
+    for (unsigned i = 0; i < admin->options.worker_count; i++)
+        webhook_stats(admin->options.workers[i].webhook, &stats);
+    return stats;
+}
+
+static json_t *outcomes_of(const struct pipeline_stats *stats)
+{
+    json_t *outcomes = json_object();
+    for (int i = 0; i < PIPELINE_OUTCOME_COUNT; i++)
+        json_object_set_new(outcomes, pipeline_outcome_name((enum pipeline_outcome)i), json_integer((json_int_t)stats->outcomes[i]));
+    return outcomes;
+}
+
+static double hit_ratio(const struct pipeline_stats *s)
+{
+    uint64_t hits = s->outcomes[PIPELINE_HIT] + s->outcomes[PIPELINE_STALE] + s->outcomes[PIPELINE_COLLAPSED];
+    uint64_t asked = hits + s->outcomes[PIPELINE_MISS] + s->outcomes[PIPELINE_REVALIDATED];
+    return asked > 0 ? (double)hits / (double)asked : 0.0;
+}
+
+static json_t *cache_of(const struct admin *admin)
+{
+    struct cache_stats cache;
+    struct pipeline_stats pipeline = admin_pipeline_stats(admin);
+    cache_stats(admin->options.cache, &cache);
+#define N(value) (json_int_t)(value)
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "entries", N(cache.entries), "bytes", N(cache.bytes),
+                     "budget", N(cache.budget), "stores", N(cache.stores), "evictions", N(cache.evictions), "replaced",
+                     N(cache.replaced), "fence_discarded", N(cache.fenced), "invalidations", N(cache.invalidations), "hit_ratio",
+                     hit_ratio(&pipeline), "outcomes", outcomes_of(&pipeline));
+}
+
+void admin_cache(struct admin_request *r)
+{
+    admin_reply_json(r, 200, cache_of(r->admin));
+}
+
+static json_t *upstream_of(const struct admin *admin)
+{
+    struct upstream_stats s = admin_upstream_stats(admin);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "transfers", N(s.transfers), "failures", N(s.failures), "connects",
+                     N(s.connects), "connect_failures", N(s.connect_failures), "reuses", N(s.reuses), "open", N(s.open), "idle",
+                     N(s.idle), "waiting", N(s.waiting));
+}
+
+static json_t *webhooks_of(const struct admin *admin)
+{
+    struct webhook_stats s = admin_webhook_stats(admin);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "accepted", N(s.accepted), "duplicates", N(s.duplicates), "unauthenticated",
+                     N(s.unauthenticated), "unknown", N(s.unknown), "malformed", N(s.malformed), "failed", N(s.failed));
+}
+
+static json_t *store_of(const struct admin *admin)
+{
+    struct store_stats s;
+    store_stats(admin->options.store, &s);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "commits", N(s.commits), "changes", N(s.changes), "failures", N(s.failures),
+                     "used_bytes", N(s.used_bytes), "map_bytes", N(s.map_bytes));
+}
+
+static json_t *tokens_of(const struct admin *admin)
+{
+    struct token_stats s;
+    token_stats(admin->options.tokens, &s);
+    return json_pack("{s:I, s:I, s:I}", "minted", N(s.minted), "reused", N(s.reused), "remembered", N(s.remembered));
+}
+
+void admin_status(struct admin_request *r)
+{
+    const struct admin *admin = r->admin;
+    const struct admin_hooks *hooks = &admin->options.hooks;
+    struct pipeline_stats pipeline = admin_pipeline_stats(admin);
+    uint64_t requests = 0;
+    for (int i = 0; i < PIPELINE_OUTCOME_COUNT; i++)
+        requests += pipeline.outcomes[i];
+    int64_t up = (clock_wall_ms() - admin->options.started_wall_ms) / 1000;
+    admin_reply_json(r, 200,
+                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version", GATEWAY_VERSION, "state",
+                               hooks->draining(hooks->owner) ? "draining" : "ready", "uptime_s", N(up > 0 ? up : 0), "workers",
+                               N(admin->options.worker_count), "requests", N(requests), "cache", cache_of(admin), "upstream",
+                               upstream_of(admin), "webhooks", webhooks_of(admin), "store", store_of(admin), "tokens",
+                               tokens_of(admin)));
+}
+
+void admin_webhooks(struct admin_request *r)
+{
+    admin_reply_json(r, 200, json_pack("{s:o}", "received", webhooks_of(r->admin)));
+}
+
+void admin_limits(struct admin_request *r)
+{
+    admin_reply_json(r, 200, json_pack("{s:[]}", "limits"));
+}
+
+void admin_config(struct admin_request *r)
+{
+    const struct admin_hooks *hooks = &r->admin->options.hooks;
+    struct buf out;
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    if (hooks->describe(hooks->owner, &out))
+        server_problem(r->x, PROBLEM_OVERLOADED, "", "", "out of memory");
+    else
+        server_reply(r->x, 200, "application/json", "Cache-Control: no-store\r\n", buf_slice(&out));
+    buf_deinit(&out);
+}

@@ -1,0 +1,206 @@
+/* What two values must agree on. One value alone is judged where it is read. */
+#include "config/config_internal.h"
+
+static void report_at(struct parser *p, const char *path, const char *why)
+{
+    const size_t mark = p->path.len;
+    buf_append_text(&p->path, path);
+    parser_report(p, "%s", why);
+    parser_pop(p, mark);
+}
+
+/* --- listeners ----------------------------------------------------------------------------------------------- */
+
+static void check_tls(struct parser *p, const char *path, const struct config_listener *listener)
+{
+    if (listener->cert && !listener->key)
+        report_at(p, path, "found \"cert\" without \"key\", expected both or neither");
+    if (listener->key && !listener->cert)
+        report_at(p, path, "found \"key\" without \"cert\", expected both or neither");
+    if (listener->client_ca && !listener->cert)
+        report_at(p, path, "found \"client_ca\" without \"cert\" and \"key\", expected TLS for mutual TLS");
+}
+
+/* Port 0 is another one each time. */
+static bool is_same_address(const char *a, const char *b)
+{
+    const struct slice one = slice_from(a), other = slice_from(b);
+    if (!slice_equal_nocase(one, other))
+        return false;
+    return one.len < 2 || memcmp(one.ptr + one.len - 2, ":0", 2) != 0;
+}
+
+static void check_distinct(struct parser *p)
+{
+    const struct config *c = p->config;
+    if (is_same_address(c->listen.webhooks.address, c->listen.data.address))
+        report_at(p, "listen.webhooks", "the same address as listen.data, expected one of its own");
+    if (is_same_address(c->listen.admin.address, c->listen.data.address))
+        report_at(p, "listen.admin", "the same address as listen.data, expected one of its own");
+    if (is_same_address(c->listen.admin.address, c->listen.webhooks.address))
+        report_at(p, "listen.admin", "the same address as listen.webhooks, expected one of its own");
+}
+
+static void check_listeners(struct parser *p)
+{
+    const struct config *c = p->config;
+    const bool token = c->admin.token.env || c->admin.token.file;
+    check_tls(p, "listen.data", &c->listen.data);
+    check_tls(p, "listen.webhooks", &c->listen.webhooks);
+    check_distinct(p);
+    if (c->allow_anonymous)
+        return;
+    if (!listener_is_local(slice_from(c->listen.data.address)) && !c->listen.data.client_ca)
+        report_at(p, "listen.data",
+                  "other machines can reach this address and are not asked who they are, expected \"client_ca\" (mutual "
+                  "TLS), a loopback address, unix:/path, or \"allow_anonymous\": true");
+    if (!listener_is_local(slice_from(c->listen.admin.address)) && !token)
+        report_at(p, "listen.admin",
+                  "other machines can reach this address and are not asked who they are, expected \"admin\": { \"token\": … }, "
+                  "a loopback address, unix:/path, or \"allow_anonymous\": true");
+}
+
+/* --- upstreams and what names them --------------------------------------------------------------------------- */
+
+static void check_upstreams(struct parser *p)
+{
+    for (size_t i = 0; i < p->config->upstream_count; i++) {
+        const struct config_upstream *upstream = &p->config->upstreams[i];
+        if (!upstream->ca || upstream->url.len < 5 || slice_equal_nocase(slice_of(upstream->url.ptr, 5), SLICE("https")))
+            continue;
+        const size_t mark = parser_push(p, SLICE("upstreams"));
+        parser_push(p, upstream->name);
+        parser_push(p, SLICE("ca"));
+        parser_report(p, "nothing is verified with an http URL, expected an https URL beside \"ca\"");
+        parser_pop(p, mark);
+    }
+}
+
+/* Empty: not given, or already reported. */
+static void check_api(struct parser *p, struct slice api)
+{
+    struct suggestion near = {NULL, 0};
+    const size_t mark = parser_push(p, SLICE("api"));
+    bool found = api.len == 0;
+    for (size_t i = 0; i < p->config->upstream_count && !found; i++) {
+        const struct slice name = p->config->upstreams[i].name;
+        found = slice_equal(api, name);
+        if (name.ptr)
+            suggest_offer(&near, api, name.ptr);
+    }
+    if (!found && near.best)
+        parser_report(p, "found \"%.*s\", expected a name under \"upstreams\"; did you mean \"%s\"?", SLICE_ARG(api), near.best);
+    else if (!found)
+        parser_report(p, "found \"%.*s\", expected a name under \"upstreams\"", SLICE_ARG(api));
+    parser_pop(p, mark);
+}
+
+/* --- cache --------------------------------------------------------------------------------------------------- */
+
+static size_t skip_hyphens(struct slice s, size_t at)
+{
+    while (at < s.len && s.ptr[at] == '-')
+        at++;
+    return at;
+}
+
+/* Without case and hyphens (contract 12). */
+static bool is_same_entity(struct slice a, struct slice b)
+{
+    size_t i = skip_hyphens(a, 0), j = skip_hyphens(b, 0);
+    while (i < a.len && j < b.len) {
+        if (!slice_equal_nocase(slice_of(a.ptr + i, 1), slice_of(b.ptr + j, 1)))
+            return false;
+        i = skip_hyphens(a, i + 1);
+        j = skip_hyphens(b, j + 1);
+    }
+    return i >= a.len && j >= b.len;
+}
+
+static void check_rule(struct parser *p, size_t at)
+{
+    const struct config_rule *rules = p->config->cache.rules, *rule = &rules[at];
+    check_api(p, rule->api);
+    for (size_t i = 0; i < at && rule->api.len > 0; i++) {
+        if (!slice_equal(rule->api, rules[i].api) || !is_same_entity(rule->entity, rules[i].entity))
+            continue;
+        parser_report(p, "about the same api and entity as cache.rules[%zu], expected one rule for each", i);
+        return;
+    }
+}
+
+static void check_cache(struct parser *p)
+{
+    const struct config *c = p->config;
+    if (c->cache.entry_max > c->cache.memory)
+        report_at(p, "cache.entry_max", "larger than cache.memory, expected an entry to fit");
+    for (size_t i = 0; i < c->cache.rule_count; i++) {
+        const size_t mark = parser_push(p, SLICE("cache"));
+        parser_push(p, SLICE("rules"));
+        parser_push_index(p, i);
+        check_rule(p, i);
+        parser_pop(p, mark);
+    }
+    for (size_t i = 0; i < c->cache.dependency_count; i++) {
+        const size_t mark = parser_push(p, SLICE("cache"));
+        parser_push(p, SLICE("dependencies"));
+        parser_push_index(p, i);
+        check_api(p, c->cache.dependencies[i].api);
+        parser_pop(p, mark);
+    }
+}
+
+/* --- limits and webhooks ------------------------------------------------------------------------------------- */
+
+static void check_limit(struct parser *p, const char *path, const struct config_limit *limit)
+{
+    if (limit->burst > 0 && limit->rate <= 0)
+        report_at(p, path, "found \"burst\" without \"rate\", expected a rate beside it");
+}
+
+static void check_subscribers(struct parser *p)
+{
+    const struct config_subscriber *all = p->config->webhooks.subscribers;
+    for (size_t i = 0; i < p->config->webhooks.subscriber_count; i++)
+        for (size_t j = 0; j < i && all[i].name.len > 0; j++) {
+            if (!slice_equal(all[i].name, all[j].name))
+                continue;
+            const size_t mark = p->path.len;
+            buf_append_format(&p->path, "webhooks.subscribers[%zu].name", i);
+            parser_report(p, "the same name as webhooks.subscribers[%zu], expected one of its own", j);
+            parser_pop(p, mark);
+            break;
+        }
+}
+
+void check_config(struct parser *p)
+{
+    check_listeners(p);
+    check_upstreams(p);
+    check_cache(p);
+    check_limit(p, "limits.tenant", &p->config->limits.tenant);
+    check_limit(p, "limits.credential", &p->config->limits.credential);
+    check_limit(p, "limits.service", &p->config->limits.service);
+    check_limit(p, "limits.client", &p->config->limits.client);
+    check_subscribers(p);
+}
+
+int config_require_rollout(const struct config *config, struct config_errors *errors)
+{
+    static const char when[] = "(or --sandbox, which needs no account)";
+    const struct config_secret *secret = &config->rollout.client_secret;
+    struct parser p;
+    parser_init(&p, NULL, errors);
+    if (config->rollout.client_id.len == 0) {
+        parser_push(&p, SLICE("rollout"));
+        parser_push(&p, SLICE("client_id"));
+        parser_report(&p, "missing, expected the client id that Rollout gave you %s", when);
+        parser_pop(&p, 0);
+    }
+    if (!secret->env && !secret->file) {
+        parser_push(&p, SLICE("rollout"));
+        parser_push(&p, SLICE("client_secret"));
+        parser_report(&p, "missing, expected { \"env\": NAME } or { \"file\": PATH } %s", when);
+    }
+    return errors->count > 0 ? ERR_INVALID : 0;
+}
