@@ -1,7 +1,8 @@
 /*
- * The cache desk: what may be stored, what is fresh, what an event makes stale. RFC 9111, 5861, 9213 as a shared cache whose users
- * are one tenant's services (contract 4 and 5). No sockets; time is an argument; safe to call from every worker: lookups take a shard's lock
- * for the length of a pointer walk, generations are atomics, entries are immutable and counted.
+ * The cache desk: what may be stored, what is fresh, what an event makes stale. RFC 9111, 5861, 9213 as a
+ * shared cache whose users are one tenant's services (contract 4 and 5). No sockets; time is an argument;
+ * safe to call from every worker: lookups take a shard's lock for the length of a pointer walk, generations
+ * are atomics, entries are immutable and counted.
  *
  * Times: `now_ms` is clock_mono_ms; `wall_s` seconds since 1970 for dates. Durations in milliseconds.
  */
@@ -24,31 +25,35 @@ void cache_destroy(struct cache *cache);
 /* New budget; evicts down to it. */
 void cache_configure(struct cache *cache, const struct cache_options *options);
 
-/* --- keys ---------------------------------------------------------------------------------------------------- */
+/* --- keys
+ * ---------------------------------------------------------------------------------------------------- */
 
-/* At most 65,535 bytes (ERR_LIMIT). Length-prefixed parts, so that no two different requests share one; the whole key stands in the entry and is
- * compared on every hit. Bytes are the caller's. */
+/* At most 65,535 bytes (ERR_LIMIT). Length-prefixed parts, so that no two different requests share one; the
+ * whole key stands in the entry and is compared on every hit. Bytes are the caller's. */
 struct cache_key {
     uint64_t hash;
     struct slice bytes;
 };
-/* Appends the key of (tenant, credential, api, path, query) to out. The method is not in it: only GET is stored, HEAD is
- * answered from it. */
+/* Appends the key of (tenant, credential, api, path, query) to out. The method is not in it: only GET is
+ * stored, HEAD is answered from it. */
 int cache_key_build(struct buf *out, const struct slice parts[5], struct cache_key *key) MUST_CHECK;
 
-/* --- generations (house.md, "the one idea to understand first") ---------------------------------------------- */
+/* --- generations (house.md, "the one idea to understand first")
+ * ---------------------------------------------- */
 
-/* What a request reads or a change touches. entity is normalised (lower case, no hyphens). To cache_invalidate empty slices are "any".
- * A request is never about "any": for cache_deps_of and cache_settle an empty credential is the one called CACHE_NO_CREDENTIAL (`core`; to invalidate
- * it alone, name it so; better, give core requests something that stands for the tenant), an empty entity is one of its own, and an empty id means a list. */
+/* What a request reads or a change touches. entity is normalised (lower case, no hyphens). To
+ * cache_invalidate empty slices are "any". A request is never about "any": for cache_deps_of and cache_settle
+ * an empty credential is the one called CACHE_NO_CREDENTIAL (`core`; to invalidate it alone, name it so;
+ * better, give core requests something that stands for the tenant), an empty entity is one of its own, and an
+ * empty id means a list. */
 struct cache_subject {
     struct slice credential, api, entity, id;
 };
 #define CACHE_NO_CREDENTIAL SLICE("\x01none") /* no credential id has control bytes */
 
 enum { CACHE_DEPS = 6 };
-/* The counters an answer depends on. `sum` is their sum when the upstream request began: counters only grow, so an unchanged sum means
- * that none of them moved. */
+/* The counters an answer depends on. `sum` is their sum when the upstream request began: counters only grow,
+ * so an unchanged sum means that none of them moved. */
 struct cache_deps {
     uint32_t slot[CACHE_DEPS];
     uint64_t sum;
@@ -58,17 +63,20 @@ struct cache_deps cache_deps_of(const struct cache *cache, const struct cache_su
 /* Do the counters still stand where they stood? */
 bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps);
 
-/* Makes stale what the subject covers, the empty parts being "any": with an id that record and the lists of its
- * entity, without one all of the entity; without entity all of the api for that credential; without api all of the credential (also when it
- * names an entity: whoever knows the apis asks for each); without credential all of (api, entity) or of the api for everybody; with nothing
- * everything. O(1). Returns the counters raised. */
+/* Makes stale what the subject covers, the empty parts being "any": with an id that record and the lists of
+ * its entity, without one all of the entity; without entity all of the api for that credential; without api
+ * all of the credential (also when it names an entity: whoever knows the apis asks for each); without
+ * credential all of (api, entity) or of the api for everybody; with nothing everything. O(1). Returns the
+ * counters raised. */
 unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subject);
-/* A write by this credential to this entity (the id is not looked at): until `until_ms` reads of it go upstream and are not stored. cache_find
- * and cache_store see to both: nothing found is fresh or stale-while-revalidate, and an answer whose request was sent before `until_ms` stays out. */
+/* A write by this credential to this entity (the id is not looked at): until `until_ms` reads of it go
+ * upstream and are not stored. cache_find and cache_store see to both: nothing found is fresh or
+ * stale-while-revalidate, and an answer whose request was sent before `until_ms` stays out. */
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms);
 bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms);
 
-/* --- policy -------------------------------------------------------------------------------------------------- */
+/* --- policy
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Bits of cache_policy.ignore beside CC_*. */
 enum {
@@ -77,21 +85,24 @@ enum {
     CACHE_IGNORE_EXPIRES = 1 << 18,
 };
 
-/* What the configuration says for one api and entity. Upstream's explicit freshness is obeyed before ttl, and swr_ms prolongs only what ttl made
- * fresh (else upstream's own stale-while-revalidate counts): with a ttl of 0 this is plain RFC 9111. */
+/* What the configuration says for one api and entity. Upstream's explicit freshness is obeyed before ttl, and
+ * swr_ms prolongs only what ttl made fresh (else upstream's own stale-while-revalidate counts): with a ttl of
+ * 0 this is plain RFC 9111. */
 struct cache_policy {
-    uint64_t ttl_ms;           /* 0: only upstream's headers count */
+    uint64_t ttl_ms; /* 0: only upstream's headers count */
     uint64_t ttl_uncovered_ms;
     uint64_t swr_ms, sie_ms;
-    uint64_t negative_ms;      /* for 404 and 410 where ttl applies; at most ttl */
-    unsigned ignore;           /* CC_* and CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE has no effect */
-    bool heuristic;            /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
+    uint64_t negative_ms; /* for 404 and 410 where ttl applies; at most ttl */
+    unsigned
+        ignore; /* CC_* and CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE has no effect */
+    bool heuristic; /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
     /* For a profile of plain RFC 9111 only, against contract 4; off by default: */
-    bool keep_cookies;         /* Set-Cookie answers may be stored (RFC 9111 7.3) and are sent to whoever asks */
-    bool keep_control;         /* upstream's Cache-Control is sent as it came, not made private */
+    bool keep_cookies; /* Set-Cookie answers may be stored (RFC 9111 7.3) and are sent to whoever asks */
+    bool keep_control; /* upstream's Cache-Control is sent as it came, not made private */
 };
 
-/* --- lookup -------------------------------------------------------------------------------------------------- */
+/* --- lookup
+ * -------------------------------------------------------------------------------------------------- */
 
 struct cache_entry; /* immutable, counted */
 
@@ -99,32 +110,34 @@ struct cache_entry; /* immutable, counted */
 struct cache_query {
     struct cache_key key;
     enum method method;
-    const struct http_fields *fields;   /* the client's, for Cache-Control, Pragma, Vary, preconditions */
-    struct cache_control control;       /* parsed from them */
+    const struct http_fields *fields; /* the client's, for Cache-Control, Pragma, Vary, preconditions */
+    struct cache_control control;     /* parsed from them */
     const struct cache_policy *policy;
-    struct cache_deps deps;             /* read at the beginning of the request */
-    bool covered;                       /* webhooks cover it: ttl, else ttl_uncovered. What was fetched uncovered stays so; whoever finds
-                                           coverage to have been interrupted invalidates the credential */
+    struct cache_deps deps; /* read at the beginning of the request */
+    bool covered; /* webhooks cover it: ttl, else ttl_uncovered. What was fetched uncovered stays so; whoever
+                     finds coverage to have been interrupted invalidates the credential */
     uint64_t now_ms;
 };
 
 enum cache_decision {
-    CACHE_MISS,        /* nothing to use */
-    CACHE_HIT,         /* fresh: answer with the entry */
-    CACHE_STALE,       /* answer with the entry, which is stale, and revalidate in the background (RFC 5861 3, or max-stale: no revalidation needed) */
-    CACHE_REVALIDATE,  /* ask upstream first; the entry gives validators and is the answer to a 304 or under stale-if-error */
+    CACHE_MISS,  /* nothing to use */
+    CACHE_HIT,   /* fresh: answer with the entry */
+    CACHE_STALE, /* answer with the entry, which is stale, and revalidate in the background (RFC 5861 3, or
+                    max-stale: no revalidation needed) */
+    CACHE_REVALIDATE, /* ask upstream first; the entry gives validators and is the answer to a 304 or under
+                         stale-if-error */
 };
 struct cache_found {
     enum cache_decision decision;
     struct cache_entry *entry; /* retained; NULL for a miss */
     uint64_t age_ms;
-    int64_t ttl_ms;            /* freshness left; negative when stale by so much */
-    bool background;           /* CACHE_STALE: a revalidation is due */
-    const char *fwd;           /* RFC 9211 fwd parameter when not a hit: "uri-miss", "vary-miss", "stale", "request" */
-    const char *detail;        /* RFC 9211 detail token, or NULL: "invalidated", "no-cache" … */
+    int64_t ttl_ms;  /* freshness left; negative when stale by so much */
+    bool background; /* CACHE_STALE: a revalidation is due */
+    const char *fwd; /* RFC 9211 fwd parameter when not a hit: "uri-miss", "vary-miss", "stale", "request" */
+    const char *detail; /* RFC 9211 detail token, or NULL: "invalidated", "no-cache" … */
 };
-/* Never takes longer than a walk over the variants of one key. only-if-cached is the caller's: a found entry that is not
- * CACHE_HIT or CACHE_STALE then means 504. */
+/* Never takes longer than a walk over the variants of one key. only-if-cached is the caller's: a found entry
+ * that is not CACHE_HIT or CACHE_STALE then means 504. */
 void cache_find(struct cache *cache, const struct cache_query *query, struct cache_found *out);
 
 /* May this entry answer although upstream failed (RFC 5861 4, contract 4)? age_ms as in cache_found. */
@@ -135,22 +148,30 @@ void cache_release(struct cache_entry *entry);
 
 /* What an entry says. Slices live as long as it is retained. */
 int cache_entry_status(const struct cache_entry *entry);
-struct slice cache_entry_head(const struct cache_entry *entry);  /* field lines ready to send: no framing, no Age, Date always, Cache-Control made private */
+struct slice cache_entry_head(
+    const struct cache_entry
+        *entry); /* field lines ready to send: no framing, no Age, Date always, Cache-Control made private */
 struct slice cache_entry_body(const struct cache_entry *entry);
-struct slice cache_entry_etag(const struct cache_entry *entry);  /* with quotes; upstream's own or ours */
+struct slice cache_entry_etag(const struct cache_entry *entry); /* with quotes; upstream's own or ours */
 bool cache_entry_etag_is_ours(const struct cache_entry *entry);
 struct slice cache_entry_last_modified(const struct cache_entry *entry);
-/* Where in the body a nextLink value stands, that has to be rewritten for the client: a run without quotes, len 0 when none. */
+/* Where in the body a nextLink value stands, that has to be rewritten for the client: a run without quotes,
+ * len 0 when none. */
 struct slice cache_entry_splice(const struct cache_entry *entry);
 uint64_t cache_entry_age_ms(const struct cache_entry *entry, uint64_t now_ms);
 
-/* Appends the Cache-Control lines that clients get for an answer of upstream with these fields, as entries have them: "private" first, upstream's
- * directives behind it without public, private and s-maxage. For what is passed on without being stored. */
-void cache_write_control(struct buf *out, const struct http_fields *fields, const struct cache_policy *policy);
-/* Would the answer to one request, by its Vary, be the answer to the other, too? For waiters on one flight (RFC 9111 4.1). */
-bool cache_same_variant(const struct http_fields *answer, const struct http_fields *one, const struct http_fields *other);
+/* Appends the Cache-Control lines that clients get for an answer of upstream with these fields, as entries
+ * have them: "private" first, upstream's directives behind it without public, private and s-maxage. For what
+ * is passed on without being stored. */
+void cache_write_control(struct buf *out, const struct http_fields *fields,
+                         const struct cache_policy *policy);
+/* Would the answer to one request, by its Vary, be the answer to the other, too? For waiters on one flight
+ * (RFC 9111 4.1). */
+bool cache_same_variant(const struct http_fields *answer, const struct http_fields *one,
+                        const struct http_fields *other);
 
-/* --- storing ------------------------------------------------------------------------------------------------- */
+/* --- storing
+ * ------------------------------------------------------------------------------------------------- */
 
 /* An answer of upstream, as the flight sees it. Borrowed. */
 struct cache_answer {
@@ -158,30 +179,38 @@ struct cache_answer {
     const struct http_fields *fields;
     uint64_t request_ms, response_ms; /* mono: request sent, head received */
     int64_t response_wall_s;
-    struct cache_deps deps;           /* as read when the upstream request began: the fence */
+    struct cache_deps deps; /* as read when the upstream request began: the fence */
     size_t splice_at, splice_len;
 };
 
 enum cache_storing {
     CACHE_STORE,
-    CACHE_STORE_NOT,   /* must not, or nothing says for how long */
+    CACHE_STORE_NOT, /* must not, or nothing says for how long */
 };
 /* Decides on the head alone. `why` gets a RFC 9211 detail token or NULL. */
-enum cache_storing cache_may_store(const struct cache_query *query, const struct cache_answer *answer, const char **why);
-/* Makes the entry from a complete body and puts it in, replacing the variant it supersedes. The answer must have passed
- * cache_may_store. Returns the entry retained for the caller (who sends from it), NULL when it is too large or there is no memory. If the
- * generations moved meanwhile the entry is stored as already stale (it can still answer under stale-if-error), unless a later one is there; while
- * the entity settles it is not put in at all. */
-struct cache_entry *cache_store(struct cache *cache, const struct cache_query *query, const struct cache_answer *answer, struct slice body);
-/* A 304 for the entry (RFC 9111 4.3.4): a new entry with updated fields and the same body takes its place; where the update forbids storing, the old
- * one goes and the new one is the caller's alone. NULL: no memory, or the validators do not match (then the caller fetches without conditions). */
-struct cache_entry *cache_freshen(struct cache *cache, const struct cache_query *query, struct cache_entry *entry, const struct cache_answer *answer);
-/* A HEAD answer for a stored GET (RFC 9111 4.3.5): updates it, or removes it when it shows that it has changed. */
+enum cache_storing cache_may_store(const struct cache_query *query, const struct cache_answer *answer,
+                                   const char **why);
+/* Makes the entry from a complete body and puts it in, replacing the variant it supersedes. The answer must
+ * have passed cache_may_store. Returns the entry retained for the caller (who sends from it), NULL when it is
+ * too large or there is no memory. If the generations moved meanwhile the entry is stored as already stale
+ * (it can still answer under stale-if-error), unless a later one is there; while the entity settles it is not
+ * put in at all. */
+struct cache_entry *cache_store(struct cache *cache, const struct cache_query *query,
+                                const struct cache_answer *answer, struct slice body);
+/* A 304 for the entry (RFC 9111 4.3.4): a new entry with updated fields and the same body takes its place;
+ * where the update forbids storing, the old one goes and the new one is the caller's alone. NULL: no memory,
+ * or the validators do not match (then the caller fetches without conditions). */
+struct cache_entry *cache_freshen(struct cache *cache, const struct cache_query *query,
+                                  struct cache_entry *entry, const struct cache_answer *answer);
+/* A HEAD answer for a stored GET (RFC 9111 4.3.5): updates it, or removes it when it shows that it has
+ * changed. */
 void cache_head_seen(struct cache *cache, const struct cache_query *query, const struct cache_answer *answer);
-/* RFC 9111 4.4: an unsafe method succeeded on the key. No fence: what is in flight can still be stored, so invalidate its subject, too. */
+/* RFC 9111 4.4: an unsafe method succeeded on the key. No fence: what is in flight can still be stored, so
+ * invalidate its subject, too. */
 void cache_remove(struct cache *cache, struct cache_key key);
 
-/* --- conditional requests by clients (RFC 9110 13, 14) ------------------------------------------------------- */
+/* --- conditional requests by clients (RFC 9110 13, 14)
+ * ------------------------------------------------------- */
 
 enum cache_condition {
     CONDITION_SEND,          /* the whole representation */
@@ -190,12 +219,15 @@ enum cache_condition {
     CONDITION_PARTIAL,       /* 206: *first, *last are set */
     CONDITION_UNSATISFIABLE, /* 416 */
 };
-/* RFC 9110 13.2.2 in its order; preconditions count for 2xx only, ranges for a GET answered 200. Evaluates If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range and a single-range Range against a stored
- * answer; size is the length of the representation as it would be sent. Several ranges: CONDITION_SEND. */
-enum cache_condition cache_condition(const struct cache_entry *entry, const struct cache_query *query, uint64_t size, uint64_t *first, uint64_t *last);
+/* RFC 9110 13.2.2 in its order; preconditions count for 2xx only, ranges for a GET answered 200. Evaluates
+ * If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range and a single-range Range against
+ * a stored answer; size is the length of the representation as it would be sent. Several ranges:
+ * CONDITION_SEND. */
+enum cache_condition cache_condition(const struct cache_entry *entry, const struct cache_query *query,
+                                     uint64_t size, uint64_t *first, uint64_t *last);
 
-/* bytes: entries with the heap's overhead, those still being sent included, and the index; never more than budget. Beside it stand at most 8 MiB of
- * generation tables, of which only pages that were touched exist. */
+/* bytes: entries with the heap's overhead, those still being sent included, and the index; never more than
+ * budget. Beside it stand at most 8 MiB of generation tables, of which only pages that were touched exist. */
 struct cache_stats {
     uint64_t entries, bytes, budget;
     uint64_t stores, evictions, replaced, fenced, invalidations;

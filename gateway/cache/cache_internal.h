@@ -1,6 +1,7 @@
 /*
- * Shapes that the files of this room share. From the bottom: generation.c (counters), targeted.c, policy.c, vary.c and condition.c
- * (decisions, pure), entry.c (one allocation an entry), index.c (who is in, who has to go), find.c and store.c (the desk).
+ * Shapes that the files of this room share. From the bottom: generation.c (counters), targeted.c, policy.c,
+ * vary.c and condition.c (decisions, pure), entry.c (one allocation an entry), index.c (who is in, who has to
+ * go), find.c and store.c (the desk).
  */
 #ifndef CACHE_CACHE_INTERNAL_H
 #define CACHE_CACHE_INTERNAL_H
@@ -10,7 +11,8 @@
 
 #include "cache/cache.h"
 
-/* --- entries ------------------------------------------------------------------------------------------------ */
+/* --- entries
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Flags of an entry beside the CC_* bits of the upstream's directives, which stand in the same word. */
 enum {
@@ -21,22 +23,23 @@ enum {
 };
 
 /*
- * One allocation: this, then key | vary | hidden fields | fields to send | body. ETag and Last-Modified, when there are any, are the
- * first lines of the fields to send, so that their places need no members. Immutable once in the index but for the atomics
- * and the links, which belong to the shard's lock. 136 bytes, so that with the heap's own 8 and its rounding an entry costs at most 160.
+ * One allocation: this, then key | vary | hidden fields | fields to send | body. ETag and Last-Modified, when
+ * there are any, are the first lines of the fields to send, so that their places need no members. Immutable
+ * once in the index but for the atomics and the links, which belong to the shard's lock. 136 bytes, so that
+ * with the heap's own 8 and its rounding an entry costs at most 160.
  */
 struct cache_entry {
-    struct cache_entry *chain;          /* next in the bucket */
-    struct cache_entry *newer, *older;  /* the eviction queue */
-    struct cache *cache;                /* whose budget it weighs on */
+    struct cache_entry *chain;         /* next in the bucket */
+    struct cache_entry *newer, *older; /* the eviction queue */
+    struct cache *cache;               /* whose budget it weighs on */
     uint64_t hash;
-    atomic_uint refs;                   /* one of them is the index's, while `linked` */
+    atomic_uint refs; /* one of them is the index's, while `linked` */
     uint16_t status;
-    atomic_uchar visited;               /* SIEVE: asked for since the hand came by */
+    atomic_uchar visited; /* SIEVE: asked for since the hand came by */
     bool linked;
     struct cache_deps deps;
-    int64_t born_ms;                    /* mono time at which its age was 0; may lie before the clock's start */
-    int32_t lifetime_s, swr_s, sie_s;   /* upstream's own; CC_ABSENT */
+    int64_t born_ms;                  /* mono time at which its age was 0; may lie before the clock's start */
+    int32_t lifetime_s, swr_s, sie_s; /* upstream's own; CC_ABSENT */
     uint32_t flags;
     uint32_t hidden_len, head_len, body_len;
     uint32_t splice_at;
@@ -59,10 +62,12 @@ struct slice entry_vary(const struct cache_entry *entry);
 bool entry_validates(const struct cache_entry *entry);
 /* Bytes that it occupies, the heap's overhead included. */
 size_t entry_weight(const struct cache_entry *entry);
-/* The stored fields, hidden ones first, our own ETag left out. Returns how many stand in `at`; max + 1 when there are more. */
+/* The stored fields, hidden ones first, our own ETag left out. Returns how many stand in `at`; max + 1 when
+ * there are more. */
 size_t entry_fields(const struct cache_entry *entry, struct http_field *at, size_t max);
 
-/* --- policy: RFC 9111 as values ------------------------------------------------------------------------------- */
+/* --- policy: RFC 9111 as values
+ * ------------------------------------------------------------------------------- */
 
 /* What upstream says about an answer, CDN-Cache-Control and the rule's overrides applied. */
 struct directives {
@@ -72,7 +77,8 @@ struct directives {
 };
 struct directives policy_read(const struct cache_answer *answer, unsigned ignore);
 /* As cache_may_store, whatever the method and whether cookies come with it: for updates of what is stored. */
-enum cache_storing policy_storable(const struct cache_query *query, const struct cache_answer *answer, const char **why);
+enum cache_storing policy_storable(const struct cache_query *query, const struct cache_answer *answer,
+                                   const char **why);
 /* RFC 9111 4.2.2; CC_ABSENT when it may not be guessed. */
 int64_t policy_heuristic(const struct cache_answer *answer, unsigned flags);
 /* RFC 9111 4.2.3: corrected_initial_age. `apparent`: distrust the Age field and look at Date as well. */
@@ -85,29 +91,33 @@ uint64_t policy_ttl_ms(const struct cache_policy *policy, bool covered, int stat
 void policy_judge(const struct cache_entry *entry, const struct cache_query *query, bool settling, bool holds,
                   struct cache_found *found);
 
-/* RFC 9213: CDN-Cache-Control as a structured dictionary. False when absent, empty or malformed: then it counts for nothing. */
+/* RFC 9213: CDN-Cache-Control as a structured dictionary. False when absent, empty or malformed: then it
+ * counts for nothing. */
 bool targeted_parse(const struct http_fields *fields, struct cache_control *out);
 
-/* --- Vary -------------------------------------------------------------------------------------------------------- */
+/* --- Vary
+ * -------------------------------------------------------------------------------------------------------- */
 
 enum { VARY_MAX = 4096 };
-/* Appends the names of the answer's Vary with the request's values: "name:value\n", "name\n" for a field that it lacks. ERR_INVALID
- * for '*', the buffer's errors when it is too long. */
+/* Appends the names of the answer's Vary with the request's values: "name:value\n", "name\n" for a field that
+ * it lacks. ERR_INVALID for '*', the buffer's errors when it is too long. */
 int vary_build(struct buf *out, const struct http_fields *answer, const struct http_fields *request);
 /* Does a request select the variant with that text? */
 bool vary_matches(struct slice vary, const struct http_fields *request);
 
-/* --- generations ------------------------------------------------------------------------------------------------- */
+/* --- generations
+ * ------------------------------------------------------------------------------------------------- */
 
 struct generations {
-    _Atomic uint64_t all;      /* part of every sum */
+    _Atomic uint64_t all; /* part of every sum */
     _Atomic uint64_t *counters;
     _Atomic uint64_t *settled; /* until when, by the slot of (credential, api, entity) */
 };
 int generations_init(struct generations *generations);
 void generations_deinit(struct generations *generations);
 
-/* --- index ------------------------------------------------------------------------------------------------------- */
+/* --- index
+ * ------------------------------------------------------------------------------------------------------- */
 
 enum { INDEX_SHARDS = 64, INDEX_VARIANTS = 32 };
 
@@ -132,15 +142,17 @@ int index_init(struct cache *cache);
 void index_deinit(struct cache *cache);
 /* Larger buckets when the budget has grown. */
 void index_resize(struct cache *cache);
-/* Entries of the key, the most recent first, each retained; at most INDEX_VARIANTS. The first one only, when it has no Vary. */
+/* Entries of the key, the most recent first, each retained; at most INDEX_VARIANTS. The first one only, when
+ * it has no Vary. */
 size_t index_collect(struct cache *cache, struct cache_key key, struct cache_entry **out);
 void index_touch(struct cache_entry *entry);
-/* Puts it in (the index takes a reference of its own) in place of `old`, when that is still in, and of the variant that it supersedes.
- * False: a variant that began later is there and stays. */
+/* Puts it in (the index takes a reference of its own) in place of `old`, when that is still in, and of the
+ * variant that it supersedes. False: a variant that began later is there and stays. */
 bool index_insert(struct cache *cache, struct cache_entry *entry, struct cache_entry *old);
 void index_remove(struct cache *cache, struct cache_entry *entry);
 size_t index_remove_key(struct cache *cache, struct cache_key key);
-/* Room for `size` bytes in the budget, evicting as needed, beginning near `hash`. False: more than can be had. */
+/* Room for `size` bytes in the budget, evicting as needed, beginning near `hash`. False: more than can be
+ * had. */
 bool index_reserve(struct cache *cache, size_t size, uint64_t hash);
 void index_unreserve(struct cache *cache, size_t size);
 

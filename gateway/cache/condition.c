@@ -2,9 +2,13 @@
 #include "cache/cache_internal.h"
 #include "http/date.h"
 
-/* --- entity tags: RFC 9110 8.8.3.2 ------------------------------------------------------------------------------- */
+/* --- entity tags: RFC 9110 8.8.3.2
+ * ------------------------------------------------------------------------------- */
 
-static bool is_weak(struct slice etag) { return slice_starts(etag, SLICE("W/")); }
+static bool is_weak(struct slice etag)
+{
+    return slice_starts(etag, SLICE("W/"));
+}
 
 static bool etag_equal(struct slice a, struct slice b, bool strong)
 {
@@ -24,7 +28,9 @@ static bool list_has(const struct http_fields *fields, enum field_id id, struct 
     return false;
 }
 
-/* --- dates --------------------------------------------------------------------------------------------------------- */
+/* --- dates
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static struct slice stored_value(const struct cache_entry *entry, struct slice name)
 {
@@ -40,8 +46,10 @@ static struct slice stored_value(const struct cache_entry *entry, struct slice n
     return slice_of(NULL, 0);
 }
 
-/* A lone, valid date of the client's; otherwise the condition does not count. The stored Date resolves two-digit years. */
-static bool client_date(const struct cache_entry *entry, const struct http_fields *fields, enum field_id id, int64_t *out)
+/* A lone, valid date of the client's; otherwise the condition does not count. The stored Date resolves
+ * two-digit years. */
+static bool client_date(const struct cache_entry *entry, const struct http_fields *fields, enum field_id id,
+                        int64_t *out)
 {
     int64_t stored = 0;
     if (http_count(fields, id) != 1)
@@ -74,7 +82,8 @@ static bool is_not_modified_since(const struct cache_entry *entry, const struct 
     return modified <= since;
 }
 
-/* 13.1.5: a strong tag, or the very Last-Modified where that is strong: older than its answer's Date (8.8.2.2). */
+/* 13.1.5: a strong tag, or the very Last-Modified where that is strong: older than its answer's Date
+ * (8.8.2.2). */
 static bool if_range_holds(const struct cache_entry *entry, const struct http_fields *fields)
 {
     const struct slice value = http_value(fields, FIELD_IF_RANGE);
@@ -89,7 +98,8 @@ static bool if_range_holds(const struct cache_entry *entry, const struct http_fi
            modified < date && client_date(entry, fields, FIELD_IF_RANGE, &wanted) && wanted == modified;
 }
 
-/* --- ranges: RFC 9110 14.1.2 --------------------------------------------------------------------------------------- */
+/* --- ranges: RFC 9110 14.1.2
+ * --------------------------------------------------------------------------------------- */
 
 /* Digits to a number, too large ones to the largest. False when there are none or anything else. */
 static bool to_position(struct slice text, uint64_t *out)
@@ -136,9 +146,12 @@ static enum cache_condition read_range(struct slice value, uint64_t size, uint64
     return CONDITION_PARTIAL;
 }
 
-/* --- in order --------------------------------------------------------------------------------------------------------- */
+/* --- in order
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-static enum cache_condition check_preconditions(const struct cache_entry *entry, const struct http_fields *fields)
+static enum cache_condition check_preconditions(const struct cache_entry *entry,
+                                                const struct http_fields *fields)
 {
     const struct slice etag = cache_entry_etag(entry);
     if (http_find(fields, FIELD_IF_MATCH)) {
@@ -152,8 +165,8 @@ static enum cache_condition check_preconditions(const struct cache_entry *entry,
     return is_not_modified_since(entry, fields) ? CONDITION_NOT_MODIFIED : CONDITION_SEND;
 }
 
-enum cache_condition cache_condition(const struct cache_entry *entry, const struct cache_query *query, uint64_t size,
-                                     uint64_t *first, uint64_t *last)
+enum cache_condition cache_condition(const struct cache_entry *entry, const struct cache_query *query,
+                                     uint64_t size, uint64_t *first, uint64_t *last)
 {
     const struct http_fields *fields = query->fields;
     if (entry->status < 200 || entry->status > 299) /* 13.2.1 */

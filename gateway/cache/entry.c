@@ -1,4 +1,5 @@
-/* Entries: fields chosen (RFC 9111 3.1), validators put first, everything copied into one allocation that is weighed on the budget. */
+/* Entries: fields chosen (RFC 9111 3.1), validators put first, everything copied into one allocation that is
+ * weighed on the budget. */
 #include <assert.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -11,15 +12,17 @@ _Static_assert(sizeof(struct cache_entry) <= 136, "with the heap's overhead an e
 
 enum { HEAP_SMALL = 128 * 1024, ETAG_OURS = 37, NAME_ETAG = 4, NAME_MODIFIED = 13 };
 
-/* --- which fields are stored ------------------------------------------------------------------------------------ */
+/* --- which fields are stored
+ * ------------------------------------------------------------------------------------ */
 
 static bool is_hidden(const struct http_field *field)
 {
     return field->id == FIELD_CACHE_CONTROL || field->id == FIELD_CDN_CACHE_CONTROL;
 }
 
-/* 3.1: nothing that is about the connection or that the gateway writes itself. Hidden fields are kept for updates, but not sent: a
- * CDN-Cache-Control would let a cache in front of the gateway store what is private to a tenant. */
+/* 3.1: nothing that is about the connection or that the gateway writes itself. Hidden fields are kept for
+ * updates, but not sent: a CDN-Cache-Control would let a cache in front of the gateway store what is private
+ * to a tenant. */
 static bool is_sent(const struct entry_parts *parts, const struct http_field *field)
 {
     if (is_hidden(field) || (field_flags(field->id) & (FIELD_HOP | FIELD_FRAMING | FIELD_RESPONSE_OWN)))
@@ -37,7 +40,8 @@ static void put_line(struct buf *out, const struct http_field *field)
     buf_append(out, "\r\n", 2);
 }
 
-/* --- Cache-Control for clients ------------------------------------------------------------------------------------ */
+/* --- Cache-Control for clients
+ * ------------------------------------------------------------------------------------ */
 
 /* s-maxage and public speak to shared caches, which clients of this gateway must not be. */
 static bool is_for_clients(struct slice directive)
@@ -74,7 +78,8 @@ void cache_write_control(struct buf *out, const struct http_fields *fields, cons
     buf_append(out, "\r\n", 2);
 }
 
-/* --- the head ------------------------------------------------------------------------------------------------------- */
+/* --- the head
+ * ------------------------------------------------------------------------------------------------------- */
 
 struct head {
     struct buf hidden, sent;
@@ -91,7 +96,8 @@ static void put_our_etag(struct buf *out, struct slice body)
                       (unsigned long long)sums[1]);
 }
 
-/* The field with that id that stands first in the head; NULL when it is missing, empty or too long to be one. */
+/* The field with that id that stands first in the head; NULL when it is missing, empty or too long to be one.
+ */
 static const struct http_field *validator(const struct entry_parts *parts, enum field_id id)
 {
     const struct http_field *field = http_find(parts->answer->fields, id);
@@ -157,15 +163,17 @@ static void head_deinit(struct head *head)
     buf_deinit(&head->sent);
 }
 
-/* --- making ----------------------------------------------------------------------------------------------------------- */
+/* --- making
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void fill_freshness(struct cache_entry *entry, const struct entry_parts *parts, bool ours)
 {
     const struct cache_policy *policy = parts->query->policy;
     const struct directives said = policy_read(parts->answer, policy->ignore);
     /* The raw directives are kept: which of them are overlooked is asked anew at each lookup. */
-    entry->flags = policy_read(parts->answer, policy->ignore & ~0xffffu).flags | (ours ? ENTRY_ETAG_OURS : 0u) |
-                   (parts->query->covered ? ENTRY_COVERED : 0u);
+    entry->flags = policy_read(parts->answer, policy->ignore & ~0xffffu).flags |
+                   (ours ? ENTRY_ETAG_OURS : 0u) | (parts->query->covered ? ENTRY_COVERED : 0u);
     int64_t lifetime = said.lifetime_s;
     if (lifetime == CC_ABSENT && policy->heuristic) {
         lifetime = policy_heuristic(parts->answer, said.flags);
@@ -174,10 +182,11 @@ static void fill_freshness(struct cache_entry *entry, const struct entry_parts *
     entry->lifetime_s = (int32_t)lifetime;
     entry->swr_s = (int32_t)(said.swr_s < INT32_MAX ? said.swr_s : INT32_MAX);
     entry->sie_s = (int32_t)(said.sie_s < INT32_MAX ? said.sie_s : INT32_MAX);
-    /* Where the configuration gives the lifetime, an upstream whose clock is slow must not shorten it: its Age counts, its Date does not
-     * (4.2.3 allows that where the path is known). */
-    entry->born_ms =
-        (int64_t)parts->answer->response_ms - policy_initial_age_ms(parts->answer, lifetime != CC_ABSENT);
+    /* Where the configuration gives the lifetime, an upstream whose clock is slow must not shorten it: its
+     * Age counts, its Date does not (4.2.3 allows that where the path is known). */
+    const bool configured = said.lifetime_s == CC_ABSENT &&
+                            policy_ttl_ms(policy, parts->query->covered, parts->answer->status) > 0;
+    entry->born_ms = (int64_t)parts->answer->response_ms - policy_initial_age_ms(parts->answer, !configured);
 }
 
 static char *put(char *to, struct slice from)
@@ -211,7 +220,10 @@ static void fill(struct cache_entry *entry, const struct entry_parts *parts, con
 }
 
 /* What the heap may take for n bytes at most: a header and rounding, whole pages for large ones. */
-static size_t heap_bound(size_t n) { return n + (n < HEAP_SMALL ? 32 : 2 * 4096); }
+static size_t heap_bound(size_t n)
+{
+    return n + (n < HEAP_SMALL ? 32 : 2 * 4096);
+}
 
 size_t entry_weight(const struct cache_entry *entry)
 {
@@ -279,9 +291,14 @@ void cache_release(struct cache_entry *entry)
     index_unreserve(cache, weight);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-struct slice entry_key(const struct cache_entry *entry) { return slice_of(entry->data, entry->key_len); }
+struct slice entry_key(const struct cache_entry *entry)
+{
+    return slice_of(entry->data, entry->key_len);
+}
 
 struct slice entry_vary(const struct cache_entry *entry)
 {
@@ -293,9 +310,15 @@ static const char *hidden_at(const struct cache_entry *entry)
     return entry->data + entry->key_len + entry->vary_len;
 }
 
-static const char *head_at(const struct cache_entry *entry) { return hidden_at(entry) + entry->hidden_len; }
+static const char *head_at(const struct cache_entry *entry)
+{
+    return hidden_at(entry) + entry->hidden_len;
+}
 
-int cache_entry_status(const struct cache_entry *entry) { return entry->status; }
+int cache_entry_status(const struct cache_entry *entry)
+{
+    return entry->status;
+}
 
 struct slice cache_entry_head(const struct cache_entry *entry)
 {
@@ -312,7 +335,10 @@ struct slice cache_entry_etag(const struct cache_entry *entry)
     return slice_of(head_at(entry) + NAME_ETAG + 2, entry->etag_len);
 }
 
-bool cache_entry_etag_is_ours(const struct cache_entry *entry) { return entry->flags & ENTRY_ETAG_OURS; }
+bool cache_entry_etag_is_ours(const struct cache_entry *entry)
+{
+    return entry->flags & ENTRY_ETAG_OURS;
+}
 
 struct slice cache_entry_last_modified(const struct cache_entry *entry)
 {

@@ -2,7 +2,8 @@
 #include "cache/cache_internal.h"
 
 /* The most recent variant that the request selects keeps its reference, the others give theirs back. */
-static struct cache_entry *choose(struct cache_entry **variants, size_t count, const struct http_fields *request)
+static struct cache_entry *choose(struct cache_entry **variants, size_t count,
+                                  const struct http_fields *request)
 {
     struct cache_entry *chosen = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -26,7 +27,8 @@ void cache_find(struct cache *cache, const struct cache_query *query, struct cac
         miss(out, "method", NULL);
         return;
     }
-    if (query->control.flags & CC_NO_STORE) { /* RFC 9111 5.2.1.5; the client wants nothing to do with a cache */
+    if (query->control.flags &
+        CC_NO_STORE) { /* RFC 9111 5.2.1.5; the client wants nothing to do with a cache */
         miss(out, "request", "no-store");
         return;
     }

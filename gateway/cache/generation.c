@@ -1,9 +1,10 @@
 /*
- * Generations (house.md): a fixed table of counters that only grow. What is not told apart in a subject hashes to a constant, so each
- * width of subject has a slot of its own; two subjects that share a slot by accident become stale together, too early, never too late.
+ * Generations (house.md): a fixed table of counters that only grow. What is not told apart in a subject
+ * hashes to a constant, so each width of subject has a slot of its own; two subjects that share a slot by
+ * accident become stale together, too early, never too late.
  *
- * Order: a sum is read before the upstream request is sent, and a change raises its counters before anybody is told about it. All of
- * it is sequentially consistent, so whoever was told sees the raised counter.
+ * Order: a sum is read before the upstream request is sent, and a change raises its counters before anybody
+ * is told about it. All of it is sequentially consistent, so whoever was told sees the raised counter.
  */
 #include <stdlib.h>
 
@@ -45,7 +46,8 @@ void generations_deinit(struct generations *generations)
     generations->counters = generations->settled = NULL;
 }
 
-/* --- slots ------------------------------------------------------------------------------------------------------ */
+/* --- slots
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Keyed hashes of the parts, made once. */
 struct hashed {
@@ -86,7 +88,8 @@ static uint32_t slot_of(enum kind kind, const struct hashed *parts)
     return (uint32_t)(mix(h, 0) >> (64 - SLOT_BITS));
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t sum_of(const struct cache *cache, const uint32_t slot[CACHE_DEPS])
 {
@@ -116,7 +119,8 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps)
     return sum_of(cache, deps->slot) == deps->sum;
 }
 
-/* --- raising ---------------------------------------------------------------------------------------------------- */
+/* --- raising
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts)
 {
@@ -151,7 +155,8 @@ unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subje
     return 2;
 }
 
-/* --- settling after writes ---------------------------------------------------------------------------------------- */
+/* --- settling after writes
+ * ---------------------------------------------------------------------------------------- */
 
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms)
 {

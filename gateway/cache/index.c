@@ -1,13 +1,15 @@
 /*
- * The index: 64 shards by hash, each a table of chains and a SIEVE queue behind one mutex that is held for pointer walks only;
- * nothing is allocated, compared at length, or freed under it.
+ * The index: 64 shards by hash, each a table of chains and a SIEVE queue behind one mutex that is held for
+ * pointer walks only; nothing is allocated, compared at length, or freed under it.
  *
- * SIEVE: new entries go to the front; a hand walks from the oldest to the newest, spares (once) what was asked for since it last came
- * by, and takes the first that was not. A scan leaves by the hand without pushing anything out that is used. An entry that takes
- * another's place (a newer answer, a 304) takes its place in the queue as well.
+ * SIEVE: new entries go to the front; a hand walks from the oldest to the newest, spares (once) what was
+ * asked for since it last came by, and takes the first that was not. A scan leaves by the hand without
+ * pushing anything out that is used. An entry that takes another's place (a newer answer, a 304) takes its
+ * place in the queue as well.
  *
- * The budget is one number for all shards and counts every entry until it is freed, so what is still being sent counts, too; the
- * hand passes over it, since evicting it would free nothing. Room is reserved before memory is asked for: the sum is never above it.
+ * The budget is one number for all shards and counts every entry until it is freed, so what is still being
+ * sent counts, too; the hand passes over it, since evicting it would free nothing. Room is reserved before
+ * memory is asked for: the sum is never above it.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -35,7 +37,8 @@ static bool is_key(const struct cache_entry *entry, const struct cache_key *key)
     return entry->hash == key->hash && slice_equal(entry_key(entry), key->bytes);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------- */
 
 static size_t buckets_for(size_t budget)
 {
@@ -68,7 +71,8 @@ void index_deinit(struct cache *cache)
             struct cache_entry *entry = shard->oldest;
             shard->oldest = entry->newer;
             entry->linked = false;
-            assert(atomic_load(&entry->refs) == 1); /* whoever retained one has released it before the cache goes */
+            assert(atomic_load(&entry->refs) ==
+                   1); /* whoever retained one has released it before the cache goes */
             cache_release(entry);
         }
         if (shard->buckets)
@@ -128,7 +132,8 @@ void index_resize(struct cache *cache)
     }
 }
 
-/* --- the queue: with the shard's lock ------------------------------------------------------------------------------ */
+/* --- the queue: with the shard's lock
+ * ------------------------------------------------------------------------------ */
 
 static void queue_push(struct shard *shard, struct cache_entry *entry)
 {
@@ -182,7 +187,8 @@ static void chain_remove(struct shard *shard, struct cache_entry *entry)
 }
 
 /* What was taken out hangs on a list by `chain`, until the lock is free. */
-static void forget(struct cache *cache, struct shard *shard, struct cache_entry *entry, struct cache_entry **gone)
+static void forget(struct cache *cache, struct shard *shard, struct cache_entry *entry,
+                   struct cache_entry **gone)
 {
     chain_remove(shard, entry);
     entry->linked = false;
@@ -212,7 +218,9 @@ static size_t release_all(struct cache_entry *gone)
     return count;
 }
 
-/* --- finding --------------------------------------------------------------------------------------------------------- */
+/* --- finding
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 size_t index_collect(struct cache *cache, struct cache_key key, struct cache_entry **out)
 {
@@ -238,9 +246,12 @@ void index_touch(struct cache_entry *entry)
         atomic_store_explicit(&entry->visited, 1, memory_order_relaxed);
 }
 
-/* --- changing --------------------------------------------------------------------------------------------------------- */
+/* --- changing
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-/* The stored variant with the same selecting values, and how many there are of the key; *last is the one that came first. */
+/* The stored variant with the same selecting values, and how many there are of the key; *last is the one that
+ * came first. */
 static struct cache_entry *find_variant(struct shard *shard, const struct cache_entry *like, size_t *count,
                                         struct cache_entry **last)
 {
@@ -279,7 +290,8 @@ bool index_insert(struct cache *cache, struct cache_entry *entry, struct cache_e
     pthread_mutex_lock(&shard->lock);
     struct cache_entry *same = find_variant(shard, entry, &variants, &last);
     /* Counters only grow: a larger sum began later, and knows of changes that this one does not. */
-    if (same && same->deps.sum > entry->deps.sum && memcmp(same->deps.slot, entry->deps.slot, sizeof same->deps.slot) == 0) {
+    if (same && same->deps.sum > entry->deps.sum &&
+        memcmp(same->deps.slot, entry->deps.slot, sizeof same->deps.slot) == 0) {
         pthread_mutex_unlock(&shard->lock);
         return false;
     }
@@ -325,7 +337,8 @@ size_t index_remove_key(struct cache *cache, struct cache_key key)
     return release_all(gone);
 }
 
-/* --- the budget -------------------------------------------------------------------------------------------------------- */
+/* --- the budget
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A few steps of the hand. Takes an entry out, or NULL. */
 static struct cache_entry *sweep(struct cache *cache, struct shard *shard)
@@ -359,7 +372,8 @@ static bool evict_from(struct cache *cache, struct shard *shard)
     return false;
 }
 
-/* From the first shard, beginning with the hash's own, that holds at least its share; from any, when those yield nothing. */
+/* From the first shard, beginning with the hash's own, that holds at least its share; from any, when those
+ * yield nothing. */
 static bool evict_one(struct cache *cache, uint64_t hash)
 {
     const size_t first = (size_t)(hash >> 58);
@@ -382,8 +396,8 @@ bool index_reserve(struct cache *cache, size_t size, uint64_t hash)
         if (size > budget)
             return false;
         while (bytes <= budget && size <= budget - bytes)
-            if (atomic_compare_exchange_weak_explicit(&cache->bytes, &bytes, bytes + size, memory_order_relaxed,
-                                                      memory_order_relaxed))
+            if (atomic_compare_exchange_weak_explicit(&cache->bytes, &bytes, bytes + size,
+                                                      memory_order_relaxed, memory_order_relaxed))
                 return true;
         if (!evict_one(cache, hash))
             return false;

@@ -1,14 +1,16 @@
 /*
- * What may be stored, for how long it is fresh, and what a request may have of it: RFC 9111 as a shared cache, with the section
- * beside each rule. Values in, verdict out. Where upstream says how long an answer is fresh it is obeyed; where it says nothing the
- * configuration does, and only what the configuration made fresh may the configuration's stale-while-revalidate prolong.
+ * What may be stored, for how long it is fresh, and what a request may have of it: RFC 9111 as a shared
+ * cache, with the section beside each rule. Values in, verdict out. Where upstream says how long an answer is
+ * fresh it is obeyed; where it says nothing the configuration does, and only what the configuration made
+ * fresh may the configuration's stale-while-revalidate prolong.
  */
 #include "cache/cache_internal.h"
 #include "http/date.h"
 
 enum { SECONDS_MAX = INT32_MAX, HEURISTIC_MAX = 24 * 3600 };
 
-/* --- statuses --------------------------------------------------------------------------------------------------- */
+/* --- statuses
+ * --------------------------------------------------------------------------------------------------- */
 
 static bool is_any_of(int status, const int *list, size_t count)
 {
@@ -26,8 +28,9 @@ static bool status_is_heuristic(int status)
     return ANY_OF(status, 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501);
 }
 
-/* Never, whatever upstream says: interim ones, partial content and 304, answers to conditions or to one connection, "not ready" (contract 4),
- * what depends on the token rather than on the request, and what RFC 6585 and RFC 8470 forbid. */
+/* Never, whatever upstream says: interim ones, partial content and 304, answers to conditions or to one
+ * connection, "not ready" (contract 4), what depends on the token rather than on the request, and what RFC
+ * 6585 and RFC 8470 forbid. */
 static bool status_is_never_stored(int status)
 {
     return status < 200 || status > 999 ||
@@ -44,7 +47,8 @@ uint64_t policy_ttl_ms(const struct cache_policy *policy, bool covered, int stat
     return 0;
 }
 
-/* --- what upstream says ----------------------------------------------------------------------------------------- */
+/* --- what upstream says
+ * ----------------------------------------------------------------------------------------- */
 
 int64_t policy_date(const struct cache_answer *answer)
 {
@@ -75,7 +79,8 @@ static int64_t expires_lifetime(const struct cache_answer *answer)
 struct directives policy_read(const struct cache_answer *answer, unsigned ignore)
 {
     struct cache_control cc;
-    const bool targeted = targeted_parse(answer->fields, &cc); /* RFC 9213 2.2: then Cache-Control and Expires do not count */
+    const bool targeted =
+        targeted_parse(answer->fields, &cc); /* RFC 9213 2.2: then Cache-Control and Expires do not count */
     if (!targeted)
         cc = cache_control_parse(answer->fields, FIELD_CACHE_CONTROL);
     if (ignore & CACHE_IGNORE_S_MAXAGE)
@@ -89,16 +94,18 @@ struct directives policy_read(const struct cache_answer *answer, unsigned ignore
         said.flags |= ENTRY_S_MAXAGE;
     } else if (cc.max_age != CC_ABSENT) { /* 5.2.2.1 */
         said.lifetime_s = clamp_seconds(cc.max_age);
-    } else if (!targeted && !(ignore & CACHE_IGNORE_EXPIRES) && http_find(answer->fields, FIELD_EXPIRES)) { /* 5.3 */
+    } else if (!targeted && !(ignore & CACHE_IGNORE_EXPIRES) &&
+               http_find(answer->fields, FIELD_EXPIRES)) { /* 5.3 */
         said.lifetime_s = expires_lifetime(answer);
     }
     said.flags &= ~(ignore & ~(unsigned)CC_NO_STORE);
     return said;
 }
 
-/* --- age: RFC 9111 4.2.3 ---------------------------------------------------------------------------------------- */
+/* --- age: RFC 9111 4.2.3
+ * ---------------------------------------------------------------------------------------- */
 
-/* 5.1: of a list the first member counts; what is no number is ignored; 1.2.2: overflow is 2^31. */
+/* 5.1: of a list the first member counts; what is no number is ignored; 1.2.2: overflow is clamped. */
 static int64_t age_value(const struct http_fields *fields)
 {
     struct http_members it = {0};
@@ -110,8 +117,8 @@ static int64_t age_value(const struct http_fields *fields)
         if (text.ptr[i] < '0' || text.ptr[i] > '9')
             return 0;
         age = age * 10 + (text.ptr[i] - '0');
-        if (age > SECONDS_MAX)
-            age = (int64_t)SECONDS_MAX + 1;
+        if (age > SECONDS_MAX) /* no lifetime is longer */
+            age = SECONDS_MAX;
     }
     return age;
 }
@@ -125,7 +132,8 @@ int64_t policy_initial_age_ms(const struct cache_answer *answer, bool apparent)
     return apparent && apparent_ms > corrected ? apparent_ms : corrected;
 }
 
-/* --- heuristics: RFC 9111 4.2.2 ---------------------------------------------------------------------------------- */
+/* --- heuristics: RFC 9111 4.2.2
+ * ---------------------------------------------------------------------------------- */
 
 int64_t policy_heuristic(const struct cache_answer *answer, unsigned flags)
 {
@@ -140,7 +148,8 @@ int64_t policy_heuristic(const struct cache_answer *answer, unsigned flags)
     return unchanged / 10 < HEURISTIC_MAX ? unchanged / 10 : HEURISTIC_MAX;
 }
 
-/* --- storing: RFC 9111 3 ----------------------------------------------------------------------------------------- */
+/* --- storing: RFC 9111 3
+ * ----------------------------------------------------------------------------------------- */
 
 static bool varies_on_all(const struct http_fields *fields)
 {
@@ -199,7 +208,8 @@ static bool is_worth_storing(const struct cache_query *query, const struct cache
     return validates && (ANY_OF(answer->status, 200, 203, 204) || (said->flags & CC_PUBLIC));
 }
 
-enum cache_storing policy_storable(const struct cache_query *query, const struct cache_answer *answer, const char **why)
+enum cache_storing policy_storable(const struct cache_query *query, const struct cache_answer *answer,
+                                   const char **why)
 {
     const struct directives said = policy_read(answer, query->policy->ignore);
     *why = NULL;
@@ -216,7 +226,8 @@ enum cache_storing policy_storable(const struct cache_query *query, const struct
     return *why ? CACHE_STORE_NOT : CACHE_STORE;
 }
 
-enum cache_storing cache_may_store(const struct cache_query *query, const struct cache_answer *answer, const char **why)
+enum cache_storing cache_may_store(const struct cache_query *query, const struct cache_answer *answer,
+                                   const char **why)
 {
     const char *unused;
     const char **reason = why ? why : &unused;
@@ -229,7 +240,8 @@ enum cache_storing cache_may_store(const struct cache_query *query, const struct
     return policy_storable(query, answer, reason);
 }
 
-/* --- using: RFC 9111 4 ------------------------------------------------------------------------------------------- */
+/* --- using: RFC 9111 4
+ * ------------------------------------------------------------------------------------------- */
 
 /* How long the entry lives for this query, and whether it is the configuration that says so. */
 static int64_t lifetime_ms(const struct cache_entry *entry, const struct cache_query *query, bool *configured)
@@ -237,13 +249,15 @@ static int64_t lifetime_ms(const struct cache_entry *entry, const struct cache_q
     *configured = false;
     if (entry->lifetime_s != CC_ABSENT && !(entry->flags & ENTRY_HEURISTIC))
         return (int64_t)entry->lifetime_s * 1000;
-    /* What was fetched while nobody watched may have missed its event: coverage that came later does not vouch for it. */
+    /* What was fetched while nobody watched may have missed its event: coverage that came later does not
+     * vouch for it. */
     const bool covered = query->covered && (entry->flags & ENTRY_COVERED);
     const uint64_t ttl = policy_ttl_ms(query->policy, covered, entry->status);
     *configured = ttl > 0;
     if (ttl > 0)
         return ttl < INT64_MAX / 2 ? (int64_t)ttl : INT64_MAX / 2;
-    return entry->lifetime_s == CC_ABSENT || !query->policy->heuristic ? 0 : (int64_t)entry->lifetime_s * 1000;
+    return entry->lifetime_s == CC_ABSENT || !query->policy->heuristic ? 0
+                                                                       : (int64_t)entry->lifetime_s * 1000;
 }
 
 /* 5.4: Pragma counts where there is no Cache-Control. */
@@ -290,8 +304,8 @@ static bool allows_max_stale(const struct cache_query *query, int64_t stale_ms)
 }
 
 /* RFC 5861 3 */
-static bool allows_background(const struct cache_entry *entry, const struct cache_query *query, bool configured,
-                              int64_t stale_ms)
+static bool allows_background(const struct cache_entry *entry, const struct cache_query *query,
+                              bool configured, int64_t stale_ms)
 {
     if (entry->swr_s != CC_ABSENT)
         return stale_ms < (int64_t)entry->swr_s * 1000;

@@ -5,7 +5,9 @@
 #include "cache/cache_internal.h"
 #include "http/date.h"
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void set_options(struct cache *cache, const struct cache_options *options)
 {
@@ -44,10 +46,11 @@ void cache_configure(struct cache *cache, const struct cache_options *options)
         index_resize(cache);
 }
 
-/* --- storing ------------------------------------------------------------------------------------------------------- */
+/* --- storing
+ * ------------------------------------------------------------------------------------------------------- */
 
-static struct cache_entry *make(struct cache *cache, const struct cache_query *query, const struct cache_answer *answer,
-                                struct slice body)
+static struct cache_entry *make(struct cache *cache, const struct cache_query *query,
+                                const struct cache_answer *answer, struct slice body)
 {
     char storage[VARY_MAX];
     struct buf vary;
@@ -69,8 +72,8 @@ static void publish(struct cache *cache, struct cache_entry *entry, struct cache
         atomic_fetch_add_explicit(&cache->stores, 1, memory_order_relaxed);
 }
 
-struct cache_entry *cache_store(struct cache *cache, const struct cache_query *query, const struct cache_answer *answer,
-                                struct slice body)
+struct cache_entry *cache_store(struct cache *cache, const struct cache_query *query,
+                                const struct cache_answer *answer, struct slice body)
 {
     struct cache_entry *entry = make(cache, query, answer, body);
     if (entry)
@@ -78,15 +81,22 @@ struct cache_entry *cache_store(struct cache *cache, const struct cache_query *q
     return entry;
 }
 
-void cache_remove(struct cache *cache, struct cache_key key) { index_remove_key(cache, key); }
-
-/* --- freshening: RFC 9111 3.2, 4.3.4 -------------------------------------------------------------------------------- */
-
-/* 3.2: everything but Content-Length; and what says how the stored body is to be read stays with that body. */
-static bool is_updating(const struct cache_entry *entry, const struct http_fields *from, const struct http_field *field)
+void cache_remove(struct cache *cache, struct cache_key key)
 {
-    if (field->id == FIELD_CONTENT_LENGTH || field->id == FIELD_CONTENT_ENCODING || field->id == FIELD_CONTENT_RANGE ||
-        field->id == FIELD_SET_COOKIE || slice_equal_nocase(field->name, SLICE("content-md5")))
+    index_remove_key(cache, key);
+}
+
+/* --- freshening: RFC 9111 3.2, 4.3.4
+ * -------------------------------------------------------------------------------- */
+
+/* 3.2: everything but Content-Length; and what says how the stored body is to be read stays with that body.
+ */
+static bool is_updating(const struct cache_entry *entry, const struct http_fields *from,
+                        const struct http_field *field)
+{
+    if (field->id == FIELD_CONTENT_LENGTH || field->id == FIELD_CONTENT_ENCODING ||
+        field->id == FIELD_CONTENT_RANGE || field->id == FIELD_SET_COOKIE ||
+        slice_equal_nocase(field->name, SLICE("content-md5")))
         return false;
     if (field->id == FIELD_ETAG && entry->etag_len > 0 && !cache_entry_etag_is_ours(entry))
         return false;
@@ -95,7 +105,8 @@ static bool is_updating(const struct cache_entry *entry, const struct http_field
     return !http_connection_names(from, field->name);
 }
 
-static bool is_replaced(const struct cache_entry *entry, const struct http_fields *from, const struct http_field *old)
+static bool is_replaced(const struct cache_entry *entry, const struct http_fields *from,
+                        const struct http_field *old)
 {
     for (size_t i = 0; i < from->count; i++)
         if (slice_equal_nocase(from->at[i].name, old->name) && is_updating(entry, from, &from->at[i]))
@@ -106,13 +117,16 @@ static bool is_replaced(const struct cache_entry *entry, const struct http_field
 static size_t count_lines(struct slice text)
 {
     size_t count = 0;
-    for (; text.len > 0; text = slice_skip(text, text.len > slice_find(text, '\n') ? slice_find(text, '\n') + 1 : text.len))
+    for (; text.len > 0;
+         text = slice_skip(text, text.len > slice_find(text, '\n') ? slice_find(text, '\n') + 1 : text.len))
         count++;
     return count;
 }
 
-/* The stored fields with the update's in their place; slices into both. NULL: no memory. The caller frees it. */
-static struct http_field *merge(const struct cache_entry *entry, const struct http_fields *from, size_t *count)
+/* The stored fields with the update's in their place; slices into both. NULL: no memory. The caller frees it.
+ */
+static struct http_field *merge(const struct cache_entry *entry, const struct http_fields *from,
+                                size_t *count)
 {
     const size_t most = count_lines(slice_of(entry->data + entry->key_len + entry->vary_len,
                                              (size_t)entry->hidden_len + entry->head_len));
@@ -131,8 +145,9 @@ static struct http_field *merge(const struct cache_entry *entry, const struct ht
 }
 
 /* `deps`: of the time for which the update vouches. */
-static struct cache_entry *update(struct cache *cache, const struct cache_query *query, struct cache_entry *entry,
-                                  const struct cache_answer *answer, const struct cache_deps *deps)
+static struct cache_entry *update(struct cache *cache, const struct cache_query *query,
+                                  struct cache_entry *entry, const struct cache_answer *answer,
+                                  const struct cache_deps *deps)
 {
     const char *why;
     struct http_fields fields;
@@ -176,12 +191,13 @@ static enum agreement agreement(const struct cache_entry *entry, const struct ca
     if (etag.len > 0 && entry->etag_len > 0 && !cache_entry_etag_is_ours(entry))
         return slice_equal(opaque(etag), opaque(cache_entry_etag(entry))) ? AGREES : DIFFERS;
     if (modified.len > 0 && entry->modified_len > 0)
-        return same_date(modified, cache_entry_last_modified(entry), answer->response_wall_s) ? AGREES : DIFFERS;
+        return same_date(modified, cache_entry_last_modified(entry), answer->response_wall_s) ? AGREES
+                                                                                              : DIFFERS;
     return etag.len > 0 || modified.len > 0 ? DIFFERS : SILENT;
 }
 
-struct cache_entry *cache_freshen(struct cache *cache, const struct cache_query *query, struct cache_entry *entry,
-                                  const struct cache_answer *answer)
+struct cache_entry *cache_freshen(struct cache *cache, const struct cache_query *query,
+                                  struct cache_entry *entry, const struct cache_answer *answer)
 {
     /* A 304 that names no validator answers the condition that was sent, which was this entry's. */
     if (!entry_validates(entry) || agreement(entry, answer) == DIFFERS)
@@ -189,7 +205,8 @@ struct cache_entry *cache_freshen(struct cache *cache, const struct cache_query 
     return update(cache, query, entry, answer, &answer->deps);
 }
 
-/* --- HEAD: RFC 9111 4.3.5 --------------------------------------------------------------------------------------------- */
+/* --- HEAD: RFC 9111 4.3.5
+ * --------------------------------------------------------------------------------------------- */
 
 static bool length_differs(const struct cache_entry *entry, const struct http_fields *fields)
 {
@@ -206,7 +223,8 @@ static void compare_head(struct cache *cache, const struct cache_query *query, s
         index_remove(cache, entry);
         return;
     }
-    /* Silence vouches for nothing: without a validator only upstream's own freshness is taken over, and no change is forgotten. */
+    /* Silence vouches for nothing: without a validator only upstream's own freshness is taken over, and no
+     * change is forgotten. */
     if (said == SILENT && policy_read(answer, query->policy->ignore).lifetime_s == CC_ABSENT)
         return;
     cache_release(update(cache, query, entry, answer, said == AGREES ? &answer->deps : &entry->deps));

@@ -1,7 +1,8 @@
 /*
- * CDN-Cache-Control (RFC 9213): the dictionary of structured fields (RFC 8941 3.2), strict, since a field that does not parse must be
- * ignored as a whole. A directive that we act on with a value of the wrong type is a parse error, too (RFC 9213 2.1: such values should
- * not be consumed): Cache-Control decides then, which is what its author could test.
+ * CDN-Cache-Control (RFC 9213): the dictionary of structured fields (RFC 8941 3.2), strict, since a field
+ * that does not parse must be ignored as a whole. A directive that we act on with a value of the wrong type
+ * is a parse error, too (RFC 9213 2.1: such values should not be consumed): Cache-Control decides then, which
+ * is what its author could test.
  */
 #include "cache/cache_internal.h"
 
@@ -14,11 +15,23 @@ struct reader {
     bool bad;
 };
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-static bool is_alpha(char c) { return is_lower(c) || (c >= 'A' && c <= 'Z'); }
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static bool is_lower(char c)
+{
+    return c >= 'a' && c <= 'z';
+}
+static bool is_alpha(char c)
+{
+    return is_lower(c) || (c >= 'A' && c <= 'Z');
+}
 
-static char peek(const struct reader *r) { return r->at < r->end ? *r->at : '\0'; }
+static char peek(const struct reader *r)
+{
+    return r->at < r->end ? *r->at : '\0';
+}
 
 static bool take(struct reader *r, char c)
 {
@@ -142,7 +155,8 @@ static enum type read_inner_list(struct reader *r)
     return TYPE_OTHER;
 }
 
-/* --- directives -------------------------------------------------------------------------------------------------- */
+/* --- directives
+ * -------------------------------------------------------------------------------------------------- */
 
 static void apply_flag(struct cache_control *cc, unsigned flag, enum type type, struct reader *r)
 {

@@ -1,6 +1,7 @@
 /*
- * Vary (RFC 9111 4.1). A request field counts as upstream saw it: fields that the gateway never passes on cannot have selected anything,
- * whatever Vary says, so a client's own Authorization, Cookie or Accept-Encoding splits no entry and is kept in none.
+ * Vary (RFC 9111 4.1). A request field counts as upstream saw it: fields that the gateway never passes on
+ * cannot have selected anything, whatever Vary says, so a client's own Authorization, Cookie or
+ * Accept-Encoding splits no entry and is kept in none.
  */
 #include "cache/cache_internal.h"
 
@@ -8,7 +9,8 @@ enum { MEMBERS_MAX = 32 };
 
 static bool is_passed_on(enum field_id id)
 {
-    return !(field_flags(id) & (FIELD_HOP | FIELD_IDENTITY | FIELD_FRAMING | FIELD_PRECONDITION | FIELD_OVERRIDE));
+    return !(field_flags(id) &
+             (FIELD_HOP | FIELD_IDENTITY | FIELD_FRAMING | FIELD_PRECONDITION | FIELD_OVERRIDE));
 }
 
 static void put_lower(struct buf *out, struct slice s)
@@ -19,7 +21,8 @@ static void put_lower(struct buf *out, struct slice s)
     }
 }
 
-/* --- values: lines combined, white space around commas dropped ------------------------------------------------- */
+/* --- values: lines combined, white space around commas dropped
+ * ------------------------------------------------- */
 
 /* The next member of a list, possibly empty; commas in quotes are none. */
 static struct slice take_member(struct slice *rest)
@@ -124,7 +127,9 @@ static void put_line(struct buf *out, struct slice name, const struct http_field
     buf_append_char(out, '\n');
 }
 
-/* --- texts --------------------------------------------------------------------------------------------------------- */
+/* --- texts
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 int vary_build(struct buf *out, const struct http_fields *answer, const struct http_fields *request)
 {
@@ -156,7 +161,8 @@ bool vary_matches(struct slice vary, const struct http_fields *request)
     return true;
 }
 
-bool cache_same_variant(const struct http_fields *answer, const struct http_fields *one, const struct http_fields *other)
+bool cache_same_variant(const struct http_fields *answer, const struct http_fields *one,
+                        const struct http_fields *other)
 {
     char storage[VARY_MAX];
     struct buf text;

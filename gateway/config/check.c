@@ -9,7 +9,7 @@ static void report_at(struct parser *p, const char *path, const char *why)
     parser_pop(p, mark);
 }
 
-/* --- listeners ----------------------------------------------------------------------------------------------- */
+/* --- listeners -------------------------------------------------------------------------------- */
 
 static void check_tls(struct parser *p, const char *path, const struct config_listener *listener)
 {
@@ -52,21 +52,24 @@ static void check_listeners(struct parser *p)
         return;
     if (!listener_is_local(slice_from(c->listen.data.address)) && !c->listen.data.client_ca)
         report_at(p, "listen.data",
-                  "other machines can reach this address and are not asked who they are, expected \"client_ca\" (mutual "
+                  "other machines can reach this address and are not asked who they are, expected "
+                  "\"client_ca\" (mutual "
                   "TLS), a loopback address, unix:/path, or \"allow_anonymous\": true");
     if (!listener_is_local(slice_from(c->listen.admin.address)) && !token)
         report_at(p, "listen.admin",
-                  "other machines can reach this address and are not asked who they are, expected \"admin\": { \"token\": … }, "
+                  "other machines can reach this address and are not asked who they are, expected \"admin\": "
+                  "{ \"token\": … }, "
                   "a loopback address, unix:/path, or \"allow_anonymous\": true");
 }
 
-/* --- upstreams and what names them --------------------------------------------------------------------------- */
+/* --- upstreams and what names them ------------------------------------------------------------ */
 
 static void check_upstreams(struct parser *p)
 {
     for (size_t i = 0; i < p->config->upstream_count; i++) {
         const struct config_upstream *upstream = &p->config->upstreams[i];
-        if (!upstream->ca || upstream->url.len < 5 || slice_equal_nocase(slice_of(upstream->url.ptr, 5), SLICE("https")))
+        if (!upstream->ca || upstream->url.len < 5 ||
+            slice_equal_nocase(slice_of(upstream->url.ptr, 5), SLICE("https")))
             continue;
         const size_t mark = parser_push(p, SLICE("upstreams"));
         parser_push(p, upstream->name);
@@ -89,13 +92,35 @@ static void check_api(struct parser *p, struct slice api)
             suggest_offer(&near, api, name.ptr);
     }
     if (!found && near.best)
-        parser_report(p, "found \"%.*s\", expected a name under \"upstreams\"; did you mean \"%s\"?", SLICE_ARG(api), near.best);
+        parser_report(p, "found \"%.*s\", expected a name under \"upstreams\"; did you mean \"%s\"?",
+                      SLICE_ARG(api), near.best);
     else if (!found)
         parser_report(p, "found \"%.*s\", expected a name under \"upstreams\"", SLICE_ARG(api));
     parser_pop(p, mark);
 }
 
-/* --- cache --------------------------------------------------------------------------------------------------- */
+/* --- cache ------------------------------------------------------------------------------------ */
+
+/* Whoever shortens ttl does not expect answers to live longer without webhooks. */
+static void limit_uncovered(json_t *given, struct config_freshness *freshness)
+{
+    const bool only_ttl = json_object_get(given, "ttl") && !json_object_get(given, "ttl_uncovered");
+    if (only_ttl && freshness->ttl_uncovered > freshness->ttl)
+        freshness->ttl_uncovered = freshness->ttl;
+}
+
+void check_freshness(struct parser *p, json_t *given, void *object)
+{
+    (void)p;
+    limit_uncovered(given, object);
+}
+
+void check_rule_freshness(struct parser *p, json_t *given, void *item)
+{
+    struct config_rule *rule = item;
+    (void)p;
+    limit_uncovered(given, &rule->freshness);
+}
 
 static size_t skip_hyphens(struct slice s, size_t at)
 {
@@ -150,12 +175,20 @@ static void check_cache(struct parser *p)
     }
 }
 
-/* --- limits and webhooks ------------------------------------------------------------------------------------- */
+/* --- limits and webhooks ---------------------------------------------------------------------- */
 
-static void check_limit(struct parser *p, const char *path, const struct config_limit *limit)
+/* "rate": "none" switches off what the default says, burst included; a burst of one's own needs a rate. */
+void check_limit(struct parser *p, json_t *given, void *object)
 {
-    if (limit->burst > 0 && limit->rate <= 0)
-        report_at(p, path, "found \"burst\" without \"rate\", expected a rate beside it");
+    struct config_limit *limit = object;
+    json_t *rate = json_object_get(given, "rate");
+    if (limit->rate > 0)
+        return;
+    if (!json_object_get(given, "burst"))
+        limit->burst = 0;
+    const bool none = !rate || (json_is_string(rate) && strcmp(json_string_value(rate), "none") == 0);
+    if (limit->burst > 0 && none)
+        parser_report(p, "found \"burst\" without a \"rate\", expected both or neither");
 }
 
 static void check_subscribers(struct parser *p)
@@ -178,10 +211,6 @@ void check_config(struct parser *p)
     check_listeners(p);
     check_upstreams(p);
     check_cache(p);
-    check_limit(p, "limits.tenant", &p->config->limits.tenant);
-    check_limit(p, "limits.credential", &p->config->limits.credential);
-    check_limit(p, "limits.service", &p->config->limits.service);
-    check_limit(p, "limits.client", &p->config->limits.client);
     check_subscribers(p);
 }
 
@@ -189,6 +218,7 @@ int config_require_rollout(const struct config *config, struct config_errors *er
 {
     static const char when[] = "(or --sandbox, which needs no account)";
     const struct config_secret *secret = &config->rollout.client_secret;
+    const unsigned before = errors->count;
     struct parser p;
     parser_init(&p, NULL, errors);
     if (config->rollout.client_id.len == 0) {
@@ -202,5 +232,5 @@ int config_require_rollout(const struct config *config, struct config_errors *er
         parser_push(&p, SLICE("client_secret"));
         parser_report(&p, "missing, expected { \"env\": NAME } or { \"file\": PATH } %s", when);
     }
-    return errors->count > 0 ? ERR_INVALID : 0;
+    return errors->count > before ? ERR_INVALID : 0;
 }

@@ -16,7 +16,7 @@ struct config_secret {
     const char *file;
 };
 
-/* A listener: "host:port", or an object with tls. */
+/* A listener: "host:port", "[v6]:port", "unix:/path", or an object with TLS (not for admin). */
 struct config_listener {
     const char *address;
     const char *cert, *key, *client_ca; /* NULL: plain */
@@ -34,27 +34,28 @@ struct config_freshness { /* durations in milliseconds */
 
 struct config_rule {
     struct slice api, entity; /* entity may be empty: the whole api */
-    struct config_freshness freshness; /* what the rule leaves out is cache.default's */
+    /* What the rule leaves out is cache.default's; ttl_uncovered, when only ttl is given, is at most that. */
+    struct config_freshness freshness;
     const struct slice *override;      /* directives of upstream to overlook: private, no-cache, max-age, must-revalidate … */
     size_t override_count;
 };
 
 struct config_dependency {
-    struct slice api, event;
-    const struct slice *stale;
+    struct slice api, event;   /* api may be empty: every one; event is a glob, as written */
+    const struct slice *stale; /* 1 to 8 entities, as written */
     size_t stale_count;
 };
 
 struct config_limit {
-    double rate;          /* requests per second; 0: none */
-    uint64_t burst, concurrency;
+    double rate;                 /* requests per second; 0: none */
+    uint64_t burst, concurrency; /* 0: as many as a second of rate gives; any number */
     uint64_t max_wait_ms;
     bool shadow;
 };
 
 struct config_subscriber {
     struct slice name, url;
-    const struct slice *events, *tenants;
+    const struct slice *events, *tenants; /* at least one event glob; no tenants: every one */
     size_t event_count, tenant_count;
     struct config_secret secret;
 };
@@ -71,7 +72,7 @@ struct config {
         struct config_secret client_secret;
         uint64_t token_ttl_ms;
     } rollout;
-    const struct config_upstream *upstreams; /* the defaults and what the file says */
+    const struct config_upstream *upstreams; /* the seven of Rollout, or exactly those that the file names */
     size_t upstream_count;
     struct {
         uint64_t memory, entry_max;
@@ -96,7 +97,7 @@ struct config {
     } webhooks;
     struct { struct config_secret token; } admin;
     struct { enum log_level level; enum log_format format; bool access; } log;
-    struct { const char *redis_url; } cluster;
+    struct { const char *redis_url; } cluster; /* NULL; without user name and password */
 };
 
 /* All that is wrong, one line each ("cache.rules[2].ttl: …"); each names path, what is wrong, what is expected. */

@@ -1,6 +1,6 @@
 /*
- * Inside config/: the table of fields, and the parser that is driven by it. Everything that knows a key by name is table.c, or
- * check.c where two values must fit together.
+ * Inside config/: the table of fields, and the parser that is driven by it. Everything that knows a key by
+ * name is table.c, or check.c where two values must fit together.
  */
 #ifndef CONFIG_CONFIG_INTERNAL_H
 #define CONFIG_CONFIG_INTERNAL_H
@@ -15,7 +15,7 @@ enum {
     CONFIG_PATH_MAX = 2048,
 };
 
-/* --- the table ---------------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 enum field_kind {
     FIELD_OBJECT,   /* fields */
@@ -37,6 +37,8 @@ enum field_kind {
     FIELD_CHOICE,   /* an enum whose values count the choices from 0, or the text with as_text */
 };
 
+struct parser;
+
 struct field {
     const char *key; /* NULL ends a table */
     enum field_kind kind;
@@ -44,26 +46,31 @@ struct field {
     const char *standard;       /* the default as JSON text; NULL: none, and zeroed */
     const char *sentence;       /* what it does, for the manual and the schema */
     const struct field *fields; /* of objects, of the items of lists and maps */
-    uint64_t min, max;          /* of the number; bytes of texts; items of lists (0, 0: not bounded, resp. the usual bound) */
+    uint64_t min,
+        max; /* of the number; bytes of texts; items of lists (0, 0: not bounded, resp. the usual bound) */
     const char *const *choices; /* ends with NULL; also of the texts of FIELD_NAMES */
-    const char *alphabet;       /* of texts: what is allowed beside letters and digits; NULL: all but control bytes */
+    const char
+        *alphabet; /* of texts: what is allowed beside letters and digits; NULL: all but control bytes */
     size_t count_offset, size;
-    const char *inherits; /* the manual's word for a default that comes from elsewhere */
-    bool required, restart; /* restart: a reload cannot change it */
+    const char *inherits;        /* the manual's word for a default that comes from elsewhere */
+    bool required, restart;      /* restart: a reload cannot change it */
     bool cstr, as_text, literal; /* literal: ${NAME} is not expanded */
     bool hidden;                 /* what stands there is never quoted */
     bool query;                  /* of URLs: may have one */
-    /* Of list items: before the file's object is read. */
+    /* Of list items, before the file's object is read; of objects and items, afterwards, with what the file
+     * gave. */
     void (*prepare)(const struct config *config, void *item);
-    /* Of objects and items: afterwards, with what the file gave. */
-    void (*finish)(json_t *given, void *object);
+    void (*finish)(struct parser *p, json_t *given, void *object);
 };
 
 /* The whole configuration: offsets in struct config. */
 extern const struct field config_table[];
+/* Its parts: offsets in what their name says. */
+extern const struct field table_listener[], table_admin_listener[], table_secret[], table_limit[],
+    table_freshness[], table_upstream[], table_rule[], table_dependency[], table_subscriber[];
 const struct field *table_find(const struct field *fields, struct slice key);
 
-/* --- the parser --------------------------------------------------------------------------------------------- */
+/* --- the parser ------------------------------------------------------------------------------- */
 
 struct parser {
     struct config *config;
@@ -80,12 +87,16 @@ size_t parser_push_index(struct parser *p, size_t index);
 void parser_pop(struct parser *p, size_t mark);
 /* One line: path, colon, sentence. */
 void parser_report(struct parser *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* "found …, expected …". What was found is quoted as it stands in the file, or only named by its type when `hidden`. */
+/* "found …, expected …". What was found is quoted as it stands in the file, or only named by its type when
+ * `hidden`. */
 void parser_mismatch(struct parser *p, json_t *found, bool hidden, const char *expected);
+/* The same with what the field takes in general. */
+void parser_refuse(struct parser *p, const struct field *field, json_t *found);
+void parser_refuse_near(struct parser *p, const struct field *field, json_t *found, const char *meant);
 /* An unknown key, with what could have been meant. The path is the object's. */
 void parser_unknown(struct parser *p, const struct field *fields, struct slice key);
-/* What a field takes, in words: "a duration from "1s" to "1d"". */
-void field_expected(const struct field *field, struct buf *out);
+/* A required key that is not there. The path is the object's. */
+void parser_missing(struct parser *p, const struct field *field);
 
 /* parse.c */
 void parse_object(struct parser *p, const struct field *fields, json_t *value, void *base);
@@ -103,10 +114,13 @@ void parse_map(struct parser *p, const struct field *field, json_t *value, void 
 void parse_names(struct parser *p, const struct field *field, json_t *value, void *base);
 /* secret.c */
 void parse_secret(struct parser *p, const struct field *field, json_t *value, void *base);
-/* check.c: what two values must agree on. */
+/* check.c: what two values must agree on, inside one object (hooks of the table) or anywhere. */
+void check_limit(struct parser *p, json_t *given, void *object);
+void check_freshness(struct parser *p, json_t *given, void *object);
+void check_rule_freshness(struct parser *p, json_t *given, void *item);
 void check_config(struct parser *p);
 
-/* --- helpers without a parser ------------------------------------------------------------------------------- */
+/* --- helpers without a parser ----------------------------------------------------------------- */
 
 struct unit {
     const char *name;
@@ -114,8 +128,10 @@ struct unit {
 };
 extern const struct unit units_duration[], units_size[], units_rate[];
 enum unit_result { UNIT_OK, UNIT_FORM, UNIT_RANGE };
-/* A whole number and a unit, nothing else. *value = number * factor (for rates the caller divides: *unit is told). */
-enum unit_result units_read(const struct unit *units, struct slice text, uint64_t *value, const struct unit **unit);
+/* A whole number and a unit, nothing else. *value = number * factor (for rates the caller divides: *unit is
+ * told). */
+enum unit_result units_read(const struct unit *units, struct slice text, uint64_t *value,
+                            const struct unit **unit);
 /* With the largest unit that leaves a whole number. */
 void units_write(const struct unit *units, uint64_t value, struct buf *out);
 enum unit_result units_read_rate(struct slice text, double *rate);
@@ -130,7 +146,8 @@ void suggest_offer(struct suggestion *s, struct slice word, const char *candidat
 /* Optimal string alignment (Damerau-Levenshtein without repeated edits), without case. */
 size_t suggest_distance(struct slice a, struct slice b);
 
-/* ${NAME} -> its value, $${ -> ${. 0; ERR_NOTFOUND (*name: the variable), ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
+/* ${NAME} -> its value, $${ -> ${. 0; ERR_NOTFOUND (*name: the variable), ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM.
+ */
 int environment_expand(struct slice text, struct buf *out, struct slice *name);
 /* The way back: what stands in a file so that it is read as `text`. */
 int environment_escape(struct slice text, struct buf *out);

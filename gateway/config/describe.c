@@ -1,4 +1,5 @@
-/* The configuration that is in force, as JSON that could be loaded again. Of secrets only where they come from. */
+/* The configuration that is in force, as JSON that could be loaded again. Of secrets only where they come
+ * from. */
 #include "config/config_internal.h"
 
 static json_t *make(json_t *value, bool *failed)
@@ -103,7 +104,8 @@ static json_t *describe_list(const struct field *field, const void *base, bool *
     const char *items = read_items(field, base, &count);
     json_t *array = make(json_array(), failed);
     for (size_t i = 0; i < count && !*failed; i++)
-        *failed |= json_array_append_new(array, describe_object(field->fields, items + i * field->size, failed)) != 0;
+        *failed |= json_array_append_new(
+                       array, describe_object(field->fields, items + i * field->size, failed)) != 0;
     return array;
 }
 

@@ -180,7 +180,8 @@ void parser_unknown(struct parser *p, const struct field *fields, struct slice k
     else if (table_find(config_table, key))
         buf_append_format(&text, "unknown key here; did you mean the one at the root of the file?");
     else if (find_elsewhere(config_table, key, &where))
-        buf_append_format(&text, "unknown key here; did you mean the one inside \"%.*s\"?", SLICE_ARG(buf_slice(&where)));
+        buf_append_format(&text, "unknown key here; did you mean the one inside \"%.*s\"?",
+                          SLICE_ARG(buf_slice(&where)));
     else
         append_known(&text, fields);
     const size_t mark = parser_push(p, key);
@@ -188,7 +189,7 @@ void parser_unknown(struct parser *p, const struct field *fields, struct slice k
     parser_pop(p, mark);
 }
 
-/* --- what a field takes -------------------------------------------------------------------------------------- */
+/* --- what a field takes ----------------------------------------------------------------------- */
 
 static void expect_range(const struct field *f, const char *noun, const struct unit *units, struct buf *out)
 {
@@ -201,9 +202,13 @@ static void expect_range(const struct field *f, const char *noun, const struct u
 
 static void expect_text(const struct field *f, struct buf *out)
 {
+    if (f->literal) {
+        buf_append_text(out, "the name of an environment variable");
+        return;
+    }
     buf_append_format(out, "a text of 1 to %zu bytes", (size_t)(f->max ? f->max : CONFIG_TEXT_MAX));
     if (f->alphabet)
-        buf_append_format(out, ", each a letter, a digit or one of %s", f->alphabet);
+        buf_append_format(out, ": letters, digits and \"%s\"", f->alphabet);
     else
         buf_append_text(out, " without control characters");
 }
@@ -215,7 +220,7 @@ static void expect_choices(const char *const *choices, struct buf *out)
         buf_append_format(out, "%s\"%s\"", i ? ", " : "", choices[i]);
 }
 
-void field_expected(const struct field *f, struct buf *out)
+static void expect(const struct field *f, struct buf *out)
 {
     switch (f->kind) {
     case FIELD_OBJECT:
@@ -232,14 +237,17 @@ void field_expected(const struct field *f, struct buf *out)
         buf_append_text(out, "an address as text, or an object with \"address\"");
         return;
     case FIELD_SECRET:
-        buf_append_text(out, "{ \"env\": NAME } or { \"file\": PATH }: a secret never stands in the configuration itself");
+        buf_append_text(
+            out,
+            "{ \"env\": NAME } or { \"file\": PATH }: a secret never stands in the configuration itself");
         return;
     case FIELD_BOOL:
         buf_append_text(out, "true or false");
         return;
     case FIELD_COUNT:
     case FIELD_WORKERS:
-        buf_append_format(out, "a whole number from %llu to %llu", (unsigned long long)f->min, (unsigned long long)f->max);
+        buf_append_format(out, "a whole number from %llu to %llu", (unsigned long long)f->min,
+                          (unsigned long long)f->max);
         return;
     case FIELD_DURATION:
         expect_range(f, "a duration", units_duration, out);
@@ -250,13 +258,15 @@ void field_expected(const struct field *f, struct buf *out)
         buf_append_text(out, ": a whole number and B, KiB, MiB, GiB or TiB");
         return;
     case FIELD_RATE:
-        buf_append_text(out, "a rate such as \"50/s\" or \"600/m\" (a whole number from 1 to 1000000000 and /s, /m or /h), or \"none\"");
+        buf_append_text(out, "a rate such as \"50/s\" or \"600/m\" (a whole number from 1 to 1000000000 and "
+                             "/s, /m or /h), or \"none\"");
         return;
     case FIELD_TEXT:
         expect_text(f, out);
         return;
     case FIELD_URL:
-        buf_append_format(out, "an absolute http:// or https:// URL without user name%s or fragment", f->query ? "" : ", query");
+        buf_append_format(out, "an absolute http:// or https:// URL without user name%s or fragment",
+                          f->query ? "" : ", query");
         return;
     case FIELD_REDIS:
         buf_append_text(out, "a redis:// or rediss:// URL without user name or password");
@@ -268,4 +278,32 @@ void field_expected(const struct field *f, struct buf *out)
         expect_choices(f->choices, out);
         return;
     }
+}
+
+void parser_refuse(struct parser *p, const struct field *field, json_t *found)
+{
+    parser_refuse_near(p, field, found, NULL);
+}
+
+void parser_refuse_near(struct parser *p, const struct field *field, json_t *found, const char *meant)
+{
+    char storage[1024];
+    struct buf text;
+    buf_init_fixed(&text, storage, sizeof storage - 1);
+    expect(field, &text);
+    if (meant)
+        buf_append_format(&text, "; did you mean \"%s\"?", meant);
+    storage[text.len] = '\0';
+    parser_mismatch(p, found, field->hidden, storage);
+}
+
+void parser_missing(struct parser *p, const struct field *field)
+{
+    char storage[1024];
+    struct buf text;
+    buf_init_fixed(&text, storage, sizeof storage);
+    expect(field, &text);
+    const size_t mark = parser_push(p, slice_from(field->key));
+    parser_report(p, "missing, expected %.*s", SLICE_ARG(buf_slice(&text)));
+    parser_pop(p, mark);
 }

@@ -1,7 +1,6 @@
 /* The walk over the JSON tree, driven by the table: JSON -> struct config. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,16 +9,6 @@
 bool parse_is_comment(const struct parser *p, const char *key)
 {
     return strcmp(key, "$comment") == 0 || (p->path.len == 0 && strcmp(key, "$schema") == 0);
-}
-
-static void wrong_type(struct parser *p, const struct field *field, json_t *value)
-{
-    char storage[256];
-    struct buf text;
-    buf_init_fixed(&text, storage, sizeof storage - 1);
-    field_expected(field, &text);
-    storage[text.len] = '\0';
-    parser_mismatch(p, value, field->hidden, storage);
 }
 
 /* Lists come last: what their items leave out is taken from what stands beside them. */
@@ -47,24 +36,13 @@ static void parse_members(struct parser *p, const struct field *fields, json_t *
     }
 }
 
-static void report_missing(struct parser *p, const struct field *field)
-{
-    char storage[1024];
-    struct buf text;
-    buf_init_fixed(&text, storage, sizeof storage);
-    field_expected(field, &text);
-    const size_t mark = parser_push(p, slice_from(field->key));
-    parser_report(p, "missing, expected %.*s", SLICE_ARG(buf_slice(&text)));
-    parser_pop(p, mark);
-}
-
 void parse_object(struct parser *p, const struct field *fields, json_t *value, void *base)
 {
     parse_members(p, fields, value, base, false);
     parse_members(p, fields, value, base, true);
     for (const struct field *field = fields; field->key; field++)
         if (field->required && !json_object_get(value, field->key))
-            report_missing(p, field);
+            parser_missing(p, field);
 }
 
 static void parse_listener(struct parser *p, const struct field *field, json_t *value, void *base)
@@ -84,18 +62,18 @@ void parse_field(struct parser *p, const struct field *field, json_t *value, voi
     switch (field->kind) {
     case FIELD_OBJECT:
         if (!json_is_object(value)) {
-            wrong_type(p, field, value);
+            parser_refuse(p, field, value);
             return;
         }
         parse_object(p, field->fields, value, member);
         if (field->finish)
-            field->finish(value, member);
+            field->finish(p, value, member);
         return;
     case FIELD_LISTENER:
         if (json_is_object(value) || json_is_string(value))
             parse_listener(p, field, value, member);
         else
-            wrong_type(p, field, value);
+            parser_refuse(p, field, value);
         return;
     case FIELD_SECRET:
         parse_secret(p, field, value, member);
@@ -125,7 +103,7 @@ void parse_field(struct parser *p, const struct field *field, json_t *value, voi
     }
 }
 
-/* --- defaults ------------------------------------------------------------------------------------------------ */
+/* --- defaults --------------------------------------------------------------------------------- */
 
 static void parse_standard(struct parser *p, const struct field *field, void *base)
 {
@@ -182,7 +160,7 @@ void config_release(struct config *config)
     free(config);
 }
 
-/* --- text and file ------------------------------------------------------------------------------------------- */
+/* --- text and file ---------------------------------------------------------------------------- */
 
 static int finish_errors(struct parser *p)
 {
@@ -226,11 +204,17 @@ int config_parse(struct slice text, struct config **out, struct config_errors *e
 {
     struct fault fault;
     json_t *root = json_read(text, CONFIG_FILE_MAX, &fault);
+    const bool strict = root != NULL;
     int error = ERR_SYNTAX;
+    if (!strict) {
+        add_line(errors, fault.text);
+        /* Where a key stands twice the rest can be told nevertheless. */
+        root = text.len > 0 && text.len <= CONFIG_FILE_MAX ? json_loadb(text.ptr, text.len, 0, NULL) : NULL;
+    }
     if (root)
         error = parse_root(root, out, errors);
-    else
-        add_line(errors, fault.text);
+    if (!strict && error != ERR_NOMEM)
+        error = ERR_SYNTAX;
     if (error == ERR_NOMEM)
         add_line(errors, error_text(ERR_NOMEM));
     json_decref(root);

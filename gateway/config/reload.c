@@ -11,7 +11,8 @@ static bool is_changed(const struct field *field, const void *then, const void *
     return failed || !same;
 }
 
-static void collect(const struct field *fields, const void *then, const void *now, struct buf *path, struct buf *names)
+static void collect(const struct field *fields, const void *then, const void *now, struct buf *path,
+                    struct buf *names)
 {
     for (const struct field *field = fields; field->key; field++) {
         const size_t mark = path->len;
@@ -33,6 +34,7 @@ bool config_reloadable(const struct config *then, const struct config *now, stru
     collect(config_table, then, now, &path, &names);
     if (names.len == 0)
         return true;
-    fault_set(fault, ERR_INVALID, "%.*s: changed, and only a restart can change that", SLICE_ARG(buf_slice(&names)));
+    fault_set(fault, ERR_INVALID, "%.*s: changed, and only a restart can change that",
+              SLICE_ARG(buf_slice(&names)));
     return false;
 }

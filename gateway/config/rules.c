@@ -12,20 +12,11 @@ static bool is_count_right(struct parser *p, const struct field *field, size_t c
     if (count >= field->min && (field->max == 0 || count <= field->max))
         return true;
     if (field->max)
-        parser_report(p, "found %zu entries, expected %zu to %zu", count, (size_t)field->min, (size_t)field->max);
+        parser_report(p, "found %zu entries, expected %zu to %zu", count, (size_t)field->min,
+                      (size_t)field->max);
     else
         parser_report(p, "found %zu entries, expected at least %zu", count, (size_t)field->min);
     return false;
-}
-
-static void expect(struct parser *p, const struct field *field, json_t *value)
-{
-    char storage[256];
-    struct buf text;
-    buf_init_fixed(&text, storage, sizeof storage - 1);
-    field_expected(field, &text);
-    storage[text.len] = '\0';
-    parser_mismatch(p, value, false, storage);
 }
 
 static void parse_item(struct parser *p, const struct field *field, json_t *value, void *item)
@@ -39,13 +30,13 @@ static void parse_item(struct parser *p, const struct field *field, json_t *valu
         field->prepare(p->config, item);
     parse_object(p, field->fields, value, item);
     if (field->finish)
-        field->finish(value, item);
+        field->finish(p, value, item);
 }
 
 void parse_list(struct parser *p, const struct field *field, json_t *value, void *base)
 {
     if (!json_is_array(value)) {
-        expect(p, field, value);
+        parser_refuse(p, field, value);
         return;
     }
     const size_t count = json_array_size(value);
@@ -64,7 +55,7 @@ void parse_list(struct parser *p, const struct field *field, json_t *value, void
     store_items(field, base, items, count);
 }
 
-/* --- maps: upstreams ----------------------------------------------------------------------------------------- */
+/* --- maps: upstreams -------------------------------------------------------------------------- */
 
 /* A name is a segment of the paths that clients call: nothing that could be read in two ways. */
 static bool is_map_name(const struct field *field, struct slice name)
@@ -82,8 +73,10 @@ static void check_map_name(struct parser *p, const struct field *field, struct s
 {
     static const char *const reserved[] = {"t", "link", "events"};
     if (!is_map_name(field, name))
-        parser_report(p, "not a usable name, expected 1 to 64 letters, digits or one of %s, the first a letter or digit",
-                      field->alphabet);
+        parser_report(
+            p,
+            "not a usable name, expected 1 to 64 letters, digits or one of %s, the first a letter or digit",
+            field->alphabet);
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
         if (slice_equal(name, slice_from(reserved[i])))
             parser_report(p, "not a usable name, the gateway's own paths begin with /%s", reserved[i]);
@@ -122,7 +115,7 @@ static void parse_entries(struct parser *p, const struct field *field, json_t *v
 void parse_map(struct parser *p, const struct field *field, json_t *value, void *base)
 {
     if (!json_is_object(value)) {
-        expect(p, field, value);
+        parser_refuse(p, field, value);
         return;
     }
     const size_t count = count_entries(p, value);
@@ -137,7 +130,7 @@ void parse_map(struct parser *p, const struct field *field, json_t *value, void 
     store_items(field, base, items, count);
 }
 
-/* --- names --------------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static bool is_no_store(const struct field *field, json_t *value)
 {
@@ -153,7 +146,8 @@ static bool stands_before(const struct slice *names, size_t count)
     return false;
 }
 
-static void parse_name(struct parser *p, const struct field *field, json_t *value, struct slice *names, size_t at)
+static void parse_name(struct parser *p, const struct field *field, json_t *value, struct slice *names,
+                       size_t at)
 {
     const size_t mark = parser_push_index(p, at);
     if (is_no_store(field, value))
@@ -166,7 +160,7 @@ static void parse_name(struct parser *p, const struct field *field, json_t *valu
 void parse_names(struct parser *p, const struct field *field, json_t *value, void *base)
 {
     if (!json_is_array(value)) {
-        expect(p, field, value);
+        parser_refuse(p, field, value);
         return;
     }
     const size_t count = json_array_size(value);

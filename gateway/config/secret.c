@@ -13,13 +13,10 @@ void parse_secret(struct parser *p, const struct field *field, json_t *value, vo
 {
     const char *expected = "{ \"env\": NAME } or { \"file\": PATH }";
     struct config_secret *secret = base;
-    char storage[256];
-    struct buf text;
+    struct field unseen = *field;
+    unseen.hidden = true;
     if (!json_is_object(value)) {
-        buf_init_fixed(&text, storage, sizeof storage - 1);
-        field_expected(field, &text);
-        storage[text.len] = '\0';
-        parser_mismatch(p, value, true, storage);
+        parser_refuse(p, &unseen, value);
         return;
     }
     const unsigned before = p->errors->count;
@@ -37,7 +34,8 @@ static int take(struct slice value, const char *kind, const char *name, struct b
     if (value.len == 0)
         return fault_set(fault, ERR_INVALID, "%s %s is empty, expected a secret", kind, name);
     if (value.len > SECRET_MAX)
-        return fault_set(fault, ERR_INVALID, "%s %s is longer than %d bytes, too long for a secret", kind, name, SECRET_MAX);
+        return fault_set(fault, ERR_INVALID, "%s %s is longer than %d bytes, too long for a secret", kind,
+                         name, SECRET_MAX);
     /* The whole size at once, so that growing leaves no copy behind. */
     int error = buf_reserve(out, value.len);
     if (!error)
@@ -79,7 +77,8 @@ static int read_file(const char *path, struct buf *out, struct fault *fault)
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return file_fault(path, errno, fault);
-    while (len < sizeof bytes && ((got = read(fd, bytes + len, sizeof bytes - len)) > 0 || (got < 0 && errno == EINTR)))
+    while (len < sizeof bytes &&
+           ((got = read(fd, bytes + len, sizeof bytes - len)) > 0 || (got < 0 && errno == EINTR)))
         len += got > 0 ? (size_t)got : 0;
     int error = got < 0 ? file_fault(path, errno, fault) : 0;
     close(fd);

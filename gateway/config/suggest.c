@@ -44,11 +44,19 @@ static size_t tolerance(size_t len)
     return len <= 7 ? 2 : 3;
 }
 
+/* "warning" for "warn", "dir" for "directory". */
+static bool is_beginning(struct slice a, struct slice b)
+{
+    const size_t len = least(a.len, b.len);
+    return len >= 3 && slice_equal_nocase(slice_of(a.ptr, len), slice_of(b.ptr, len));
+}
+
 void suggest_offer(struct suggestion *s, struct slice word, const char *candidate)
 {
     const struct slice other = slice_from(candidate);
     const size_t distance = suggest_distance(word, other);
-    if (distance > tolerance(least(word.len, other.len)) || (s->best && distance >= s->distance))
+    const bool near = distance <= tolerance(least(word.len, other.len)) || is_beginning(word, other);
+    if (!near || (s->best && distance >= s->distance))
         return;
     s->best = candidate;
     s->distance = distance;

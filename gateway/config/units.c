@@ -1,6 +1,4 @@
 /* Durations, sizes, rates: a whole number and a unit out of a table, nothing else. */
-#include <math.h>
-
 #include "config/config_internal.h"
 
 const struct unit units_duration[] = {
@@ -69,6 +67,18 @@ enum unit_result units_read_rate(struct slice text, double *rate)
     return UNIT_OK;
 }
 
+/* The nearest whole number; rates are small enough for it. */
+static uint64_t nearest(double x)
+{
+    return (uint64_t)(x + 0.5);
+}
+
+static bool is_whole(double x)
+{
+    const double off = x - (double)nearest(x);
+    return off < 1e-6 && off > -1e-6;
+}
+
 void units_write_rate(double rate, struct buf *out)
 {
     const struct unit *best = units_rate;
@@ -76,8 +86,8 @@ void units_write_rate(double rate, struct buf *out)
         buf_append_text(out, "none");
         return;
     }
-    while (best[1].name && fabs(rate * (double)best->factor - round(rate * (double)best->factor)) > 1e-7)
+    while (best[1].name && !is_whole(rate * (double)best->factor))
         best++;
-    buf_append_u64(out, (uint64_t)llround(rate * (double)best->factor));
+    buf_append_u64(out, nearest(rate * (double)best->factor));
     buf_append_text(out, best->name);
 }

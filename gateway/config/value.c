@@ -11,17 +11,7 @@ static void *member_of(const struct field *field, void *base)
     return (char *)base + field->offset;
 }
 
-static void mismatch(struct parser *p, const struct field *field, json_t *value)
-{
-    char storage[1024];
-    struct buf text;
-    buf_init_fixed(&text, storage, sizeof storage - 1);
-    field_expected(field, &text);
-    storage[text.len] = '\0';
-    parser_mismatch(p, value, field->hidden, storage);
-}
-
-/* --- texts --------------------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static bool report_expansion(struct parser *p, int error, struct slice name, size_t max)
 {
@@ -30,7 +20,8 @@ static bool report_expansion(struct parser *p, int error, struct slice name, siz
         parser_report(p, "the environment variable %.*s is not set", SLICE_ARG(name));
         break;
     case ERR_SYNTAX:
-        parser_report(p, "found a malformed ${…}, expected ${NAME} (or $${ for the two characters themselves)");
+        parser_report(p,
+                      "found a malformed ${…}, expected ${NAME} (or $${ for the two characters themselves)");
         break;
     case ERR_LIMIT:
         parser_report(p, "too long after ${…} was expanded, expected at most %zu bytes", max);
@@ -40,6 +31,16 @@ static bool report_expansion(struct parser *p, int error, struct slice name, siz
         break;
     }
     return false;
+}
+
+/* JSON's own texts are; variables may hold anything. */
+static bool is_utf8(struct parser *p, struct slice text)
+{
+    json_t *probe = json_stringn(text.ptr, text.len);
+    if (!probe)
+        parser_report(p, "not valid UTF-8 after ${…} was expanded");
+    json_decref(probe);
+    return probe != NULL;
 }
 
 /* The value's text with ${NAME} expanded, in the arena. */
@@ -61,7 +62,7 @@ static bool expand(struct parser *p, const struct field *field, json_t *value, s
     }
     if (!out->ptr)
         p->failure = ERR_NOMEM;
-    return out->ptr != NULL;
+    return out->ptr && is_utf8(p, *out);
 }
 
 static bool is_allowed(const struct field *field, struct slice text)
@@ -79,20 +80,14 @@ static bool is_allowed(const struct field *field, struct slice text)
     return true;
 }
 
-static bool report_choice(struct parser *p, const struct field *field, json_t *value, struct slice text)
+static bool refuse_choice(struct parser *p, const struct field *field, json_t *value, struct slice text)
 {
     struct suggestion near = {NULL, 0};
     for (size_t i = 0; field->choices[i]; i++)
         suggest_offer(&near, text, field->choices[i]);
-    const struct field one = {.kind = FIELD_CHOICE, .choices = field->choices};
-    char storage[512];
-    struct buf expected;
-    buf_init_fixed(&expected, storage, sizeof storage - 1);
-    field_expected(&one, &expected);
-    if (near.best)
-        buf_append_format(&expected, "; did you mean \"%s\"?", near.best);
-    storage[expected.len] = '\0';
-    parser_mismatch(p, value, false, storage);
+    struct field one = *field;
+    one.kind = FIELD_CHOICE;
+    parser_refuse_near(p, &one, value, near.best);
     return false;
 }
 
@@ -112,16 +107,16 @@ bool parse_text(struct parser *p, const struct field *field, json_t *value, stru
         one.max = NAME_MAX_BYTES;
     }
     if (!json_is_string(value)) {
-        mismatch(p, &one, value);
+        parser_refuse(p, &one, value);
         return false;
     }
     if (!expand(p, &one, value, out))
         return false;
     if (one.choices)
-        return is_choice(&one, *out) || report_choice(p, &one, value, *out);
+        return is_choice(&one, *out) || refuse_choice(p, &one, value, *out);
     if (is_allowed(&one, *out))
         return true;
-    mismatch(p, &one, value);
+    parser_refuse(p, &one, value);
     return false;
 }
 
@@ -132,7 +127,8 @@ static bool is_plain_path(struct slice path)
     bool more = true;
     while (more) {
         more = slice_cut(rest, '/', &segment, &rest);
-        if (slice_equal(segment, SLICE(".")) || slice_equal(segment, SLICE("..")) || (more && segment.len == 0))
+        if (slice_equal(segment, SLICE(".")) || slice_equal(segment, SLICE("..")) ||
+            (more && segment.len == 0))
             return false;
     }
     return true;
@@ -151,7 +147,9 @@ static bool is_redis(struct slice text)
 {
     char copy[CONFIG_TEXT_MAX + 8];
     struct url url;
-    const size_t scheme = slice_starts(text, SLICE("redis://")) ? 8 : slice_starts(text, SLICE("rediss://")) ? 9 : 0;
+    const size_t scheme = slice_starts(text, SLICE("redis://"))    ? 8
+                          : slice_starts(text, SLICE("rediss://")) ? 9
+                                                                   : 0;
     if (scheme == 0 || text.len > CONFIG_TEXT_MAX)
         return false;
     const struct slice rest = slice_skip(text, scheme);
@@ -191,7 +189,7 @@ static void read_text(struct parser *p, const struct field *field, json_t *value
     if (is_of_kind(field, text))
         store_text(field, member, text);
     else
-        mismatch(p, &shown, value);
+        parser_refuse(p, &shown, value);
 }
 
 static void read_choice(struct parser *p, const struct field *field, json_t *value, void *member)
@@ -208,7 +206,7 @@ static void read_choice(struct parser *p, const struct field *field, json_t *val
             memcpy(member, &i, sizeof i);
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 /* Numbers and booleans may come from the environment: then, and only then, as text. */
 static bool is_from_environment(json_t *value)
@@ -231,7 +229,7 @@ static bool read_number(struct parser *p, const struct field *field, json_t *val
     }
     if (ok && *out >= field->min && *out <= field->max)
         return true;
-    mismatch(p, field, value);
+    parser_refuse(p, field, value);
     return false;
 }
 
@@ -251,7 +249,7 @@ static void read_bool(struct parser *p, const struct field *field, json_t *value
             return;
         }
     }
-    mismatch(p, field, value);
+    parser_refuse(p, field, value);
 }
 
 static void read_quantity(struct parser *p, const struct field *field, json_t *value, uint64_t *member)
@@ -262,12 +260,13 @@ static void read_quantity(struct parser *p, const struct field *field, json_t *v
     if (json_is_string(value)) {
         if (!expand(p, field, value, &text))
             return;
-        if (units_read(units, text, &number, &unit) == UNIT_OK && number >= field->min && number <= field->max) {
+        if (units_read(units, text, &number, &unit) == UNIT_OK && number >= field->min &&
+            number <= field->max) {
             *member = number;
             return;
         }
     }
-    mismatch(p, field, value);
+    parser_refuse(p, field, value);
 }
 
 static void read_rate(struct parser *p, const struct field *field, json_t *value, double *member)
@@ -282,7 +281,7 @@ static void read_rate(struct parser *p, const struct field *field, json_t *value
             return;
         }
     }
-    mismatch(p, field, value);
+    parser_refuse(p, field, value);
 }
 
 void parse_scalar(struct parser *p, const struct field *field, json_t *value, void *base)

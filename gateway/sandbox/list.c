@@ -285,13 +285,6 @@ static void write_envelope(struct walk *walk, struct buf *out)
     buf_append_text(out, "]}");
 }
 
-/* Without a filter the total is known by counting, and only the page need be looked at. */
-static void walk_all(struct walk *walk)
-{
-    for (size_t i = 0; i < walk->collection->count; i++)
-        visit(walk, walk->collection->at[i]);
-}
-
 void sandbox_list(struct sandbox_call *call)
 {
     struct walk walk = {.call = call};
@@ -307,7 +300,8 @@ void sandbox_list(struct sandbox_call *call)
     buf_init(&answer, SANDBOX_ANSWER_MAX);
     walk.out = &records;
     walk.query = is_filtered(call->query) ? call->query : slice_of(NULL, 0);
-    walk_all(&walk);
+    for (size_t i = 0; i < walk.collection->count; i++)
+        visit(&walk, walk.collection->at[i]);
     write_envelope(&walk, &answer);
     bool failed = records.failed || answer.failed;
     sandbox_answer_text(call, 200, failed ? NULL : sandbox_text_create(buf_slice(&answer)));

@@ -364,7 +364,5 @@ void sandbox_answer_error(struct sandbox_call *call, int status, const char *mes
 void sandbox_answer_not_found(struct sandbox_call *call);
 /* Row of a malformed answer, or -1. */
 int sandbox_malformed_find(struct slice name);
-/* What the control path's own answer is: no knob touches it. */
-void sandbox_answer_cancel(struct sandbox_call *call);
 
 #endif

@@ -151,11 +151,12 @@ static void touch_other(struct sandbox_call *call, const char *path, struct slic
     struct sandbox_record *record = collection && id.len > 0 ? sandbox_record_find(collection, id) : NULL;
     struct sandbox_write write = write_of(call);
     write.silent = true;
-    if (record && record->latest && set && sandbox_data_update(collection, record, set, &write) != 0)
-        call->status = 500;
+    if (record && record->latest && set)
+        sandbox_data_update(collection, record, set, &write); /* without memory the effect is missing, no more */
     json_decref(set);
 }
 
+/* The loan was made a moment ago: nobody has its value but `latest` and `seen`. */
 static void create_borrowers(struct sandbox_call *call, const json_t *given, struct sandbox_record *loan)
 {
     const struct sandbox_entity *entity = sandbox_entity_find(call->api, SLICE("borrowers"));

@@ -128,12 +128,8 @@ static int listen_inet(const char *address, int *fds, unsigned count, struct fau
     if (rc != 0)
         return rc;
     int probe = bind_socket(&at, len, false);
-    if (probe < 0 || (count > 0 && listen(probe, 1) != 0)) {
-        rc = bind_fault(address, fault);
-        if (probe >= 0)
-            close(probe);
-        return rc;
-    }
+    if (probe < 0)
+        return bind_fault(address, fault);
     getsockname(probe, (struct sockaddr *)&at, &len);
     close(probe);
     for (unsigned i = 0; i < count; i++) {

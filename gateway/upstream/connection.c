@@ -25,22 +25,12 @@ static ssize_t result_of_curl(CURLcode code, size_t n)
     return code == CURLE_AGAIN ? ERR_AGAIN : ERR_CLOSED;
 }
 
-/*
- * Was the end announced by close_notify, so that nothing is missing (RFC 8446 6.1)? libcurl 7.88 says "0
- * bytes" either way: its BIO does not report the end to OpenSSL, which then can't complain. The SSL object
- * that libcurl hands out knows.
- */
+/* Was the end announced by close_notify, so that nothing is missing (RFC 8446 6.1)? libcurl 7.88 says "0
+ * bytes" either way: its BIO does not report the end to OpenSSL, which then can't complain. */
 static bool ends_properly(const struct connection *conn)
 {
     enum { RECEIVED_SHUTDOWN = 2 }; /* OpenSSL's SSL_RECEIVED_SHUTDOWN */
-    const struct curl_tlssessioninfo *tls = NULL;
-
-    if (!conn->upstream->get_shutdown ||
-        curl_easy_getinfo(conn->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK)
-        return false;
-    if (!tls || tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
-        return false;
-    return (conn->upstream->get_shutdown(tls->internals) & RECEIVED_SHUTDOWN) != 0;
+    return conn->ssl && (conn->upstream->ssl_get_shutdown(conn->ssl) & RECEIVED_SHUTDOWN) != 0;
 }
 
 ssize_t connection_recv(struct connection *conn, char *to, size_t size)
@@ -63,15 +53,36 @@ ssize_t connection_send(struct connection *conn, const char *from, size_t size)
     return result_of_curl(code, n);
 }
 
-/* With TLS there may be messages that are no data (session tickets), so it has to be read to be known. The
- * first call also makes libcurl count the connection as in use: it closes others on its own when it tidies
- * up. */
+/* With TLS, what is there may be no data (session tickets), so it has to be read to be known; but when
+ * neither the kernel nor OpenSSL holds a byte there is nothing to read. */
 bool connection_is_quiet(struct connection *conn)
 {
     char byte;
-    if (conn->tls)
-        return connection_recv(conn, &byte, 1) == ERR_AGAIN;
-    return result_of(recv(conn->fd, &byte, 1, MSG_PEEK)) == ERR_AGAIN;
+    bool nothing = result_of(recv(conn->fd, &byte, 1, MSG_PEEK)) == ERR_AGAIN;
+
+    if (!conn->tls || (nothing && conn->ssl && conn->upstream->ssl_has_pending(conn->ssl) == 0))
+        return nothing;
+    return connection_recv(conn, &byte, 1) == ERR_AGAIN;
+}
+
+/*
+ * Two questions that libcurl can't answer are asked of the SSL object that it hands out
+ * (CURLINFO_TLS_SSL_PTR). The read before makes libcurl count the connection as in use: without that it would
+ * close it by its own rules, and knows no SSL object.
+ */
+bool connection_attach_tls(struct connection *conn)
+{
+    const struct curl_tlssessioninfo *tls = NULL;
+    char byte;
+
+    if (connection_recv(conn, &byte, 1) != ERR_AGAIN)
+        return false;
+    if (curl_easy_getinfo(conn->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls)
+        return true;
+    if (tls->backend == CURLSSLBACKEND_OPENSSL && conn->upstream->ssl_get_shutdown &&
+        conn->upstream->ssl_has_pending)
+        conn->ssl = tls->internals;
+    return true;
 }
 
 static void connection_destroy(struct connection *conn)

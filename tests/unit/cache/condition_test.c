@@ -1,11 +1,11 @@
 /* Clients' preconditions and ranges (RFC 9110 13, 14), row by row. */
 #include "unit/cache/harness.h"
 
-#define SEND  CONDITION_SEND
-#define SAME  CONDITION_NOT_MODIFIED
-#define FAIL  CONDITION_FAILED
-#define PART  CONDITION_PARTIAL
-#define OUT   CONDITION_UNSATISFIABLE
+#define SEND CONDITION_SEND
+#define SAME CONDITION_NOT_MODIFIED
+#define FAIL CONDITION_FAILED
+#define PART CONDITION_PARTIAL
+#define OUT  CONDITION_UNSATISFIABLE
 
 struct row {
     const char *stored, *request;
@@ -28,8 +28,8 @@ static void run(const struct row *rows, size_t count, int status, enum method me
         uint64_t first = 77, last = 77;
         const enum cache_condition got = cache_condition(entry, &request.query, 10, &first, &last);
         if (got != rows[i].want || (got == PART && (first != rows[i].first || last != rows[i].last)))
-            fail_msg("%s | %s: %d %llu-%llu", rows[i].stored, rows[i].request, (int)got, (unsigned long long)first,
-                     (unsigned long long)last);
+            fail_msg("%s | %s: %d %llu-%llu", rows[i].stored, rows[i].request, (int)got,
+                     (unsigned long long)first, (unsigned long long)last);
         cache_release(entry);
         request_deinit(&request);
         cache_destroy(cache);
@@ -37,7 +37,10 @@ static void run(const struct row *rows, size_t count, int status, enum method me
 }
 #define RUN(rows, status, method) run(rows, sizeof(rows) / sizeof(rows)[0], status, method)
 
-static const char strong[] = "ETag: \"abcdef\"", weak[] = "ETag: W/\"abcdef\"", dated[] = "Last-Modified: @-3000";
+/* One row, one line. */
+/* clang-format off */
+static const char strong[] = "ETag: \"abcdef\"", weak[] = "ETag: W/\"abcdef\"",
+                  dated[] = "Last-Modified: @-3000";
 static const char both[] = "ETag: \"abcdef\"\nLast-Modified: @-5000";
 
 static const struct row preconditions[] = {
@@ -65,8 +68,7 @@ static const struct row preconditions[] = {
     {dated, "If-Modified-Since: yesterday", SEND, 0, 0},
     {dated, "If-Modified-Since: @-1\nIf-Modified-Since: @-1", SEND, 0, 0},
     {strong, "If-Modified-Since: @-3000", SEND, 0, 0},
-    {strong, "If-Modified-Since: @+0", SAME, 0, 0}, /* no Last-Modified: the answer's Date (RFC 9111 4.3.2) */
-    {strong, "If-Match: \"abcdef\"", SEND, 0, 0},
+    {strong, "If-Modified-Since: @+0", SAME, 0, 0}, /* no Last-Modified: the answer's Date (RFC 9111 4.3.2) */ {strong, "If-Match: \"abcdef\"", SEND, 0, 0},
     {strong, "If-Match: \"x\", \"abcdef\"", SEND, 0, 0},
     {strong, "If-Match: *", SEND, 0, 0},
     {strong, "If-Match: \"other\"", FAIL, 0, 0},
@@ -109,11 +111,12 @@ static const struct row ranges[] = {
     {weak, "Range: bytes=0-1\nIf-Range: W/\"abcdef\"", SEND, 0, 0},
     {dated, "Range: bytes=0-1\nIf-Range: @-3000", PART, 0, 1},
     {dated, "Range: bytes=0-1\nIf-Range: @-2000", SEND, 0, 0},
-    {"Last-Modified: @+0", "Range: bytes=0-1\nIf-Range: @+0", SEND, 0, 0}, /* not a strong date */
-    {strong, "Range: bytes=0-1\nIf-Range: junk", SEND, 0, 0},
+    {"Last-Modified: @+0", "Range: bytes=0-1\nIf-Range: @+0", SEND, 0, 0}, /* not a strong date */ {strong, "Range: bytes=0-1\nIf-Range: junk", SEND, 0, 0},
     {strong, "Range: bytes=0-1\nIf-None-Match: \"abcdef\"", SAME, 0, 0},
     {strong, "Range: bytes=0-1\nIf-Match: \"other\"", FAIL, 0, 0},
 };
+
+/* clang-format on */
 
 static void preconditions_in_order(void **state)
 {
@@ -130,21 +133,24 @@ static void ranges_of_a_whole_answer(void **state)
 static void only_a_200_has_ranges(void **state)
 {
     (void)state;
-    static const struct row rows[] = {{strong, "Range: bytes=0-1", SEND, 0, 0}, {strong, "If-None-Match: \"abcdef\"", SAME, 0, 0}};
+    static const struct row rows[] = {{strong, "Range: bytes=0-1", SEND, 0, 0},
+                                      {strong, "If-None-Match: \"abcdef\"", SAME, 0, 0}};
     RUN(rows, 203, METHOD_GET);
 }
 
 static void head_has_conditions_but_no_ranges(void **state)
 {
     (void)state;
-    static const struct row rows[] = {{strong, "Range: bytes=0-1", SEND, 0, 0}, {strong, "If-None-Match: \"abcdef\"", SAME, 0, 0}};
+    static const struct row rows[] = {{strong, "Range: bytes=0-1", SEND, 0, 0},
+                                      {strong, "If-None-Match: \"abcdef\"", SAME, 0, 0}};
     RUN(rows, 200, METHOD_HEAD);
 }
 
 static void errors_have_none(void **state)
 {
     (void)state;
-    static const struct row rows[] = {{strong, "If-None-Match: \"abcdef\"", SEND, 0, 0}, {strong, "If-Match: \"x\"", SEND, 0, 0}};
+    static const struct row rows[] = {{strong, "If-None-Match: \"abcdef\"", SEND, 0, 0},
+                                      {strong, "If-Match: \"x\"", SEND, 0, 0}};
     RUN(rows, 404, METHOD_GET);
 }
 
@@ -172,9 +178,9 @@ static void nothing_has_no_ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(preconditions_in_order),          cmocka_unit_test(ranges_of_a_whole_answer),
-        cmocka_unit_test(only_a_200_has_ranges),           cmocka_unit_test(head_has_conditions_but_no_ranges),
-        cmocka_unit_test(errors_have_none),                cmocka_unit_test(nothing_has_no_ranges),
+        cmocka_unit_test(preconditions_in_order), cmocka_unit_test(ranges_of_a_whole_answer),
+        cmocka_unit_test(only_a_200_has_ranges),  cmocka_unit_test(head_has_conditions_but_no_ranges),
+        cmocka_unit_test(errors_have_none),       cmocka_unit_test(nothing_has_no_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

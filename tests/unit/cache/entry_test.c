@@ -1,4 +1,5 @@
-/* What an entry keeps and sends, and how a 304 or a HEAD brings it up to date (RFC 9111 3.1, 3.2, 4.3.4, 4.3.5). */
+/* What an entry keeps and sends, and how a 304 or a HEAD brings it up to date (RFC
+ * 9111 3.1, 3.2, 4.3.4, 4.3.5). */
 #include "unit/cache/harness.h"
 
 static const struct cache_policy plain = {0};
@@ -41,9 +42,11 @@ static void fields_are_chosen(void **state)
     desk_open(&desk, &plain);
     struct cache_entry *entry = store_text(
         desk.cache, &desk.request, 200,
-        "Connection: a, B\na: 1\nb: 2\nc: 3\nKeep-Alive: x\nTransfer-Encoding: chunked\nContent-Length: 4\nTE: x\n"
+        "Connection: a, B\na: 1\nb: 2\nc: 3\nKeep-Alive: x\nTransfer-Encoding: chunked\nContent-Length: "
+        "4\nTE: x\n"
         "Upgrade: h2c\nProxy-Authenticate: Basic\nProxy-Connection: x\nTrailer: d\nAge: 5\nX-Request-Id: z\n"
-        "Cache-Status: q\nContent-Type: text/plain\nETag: \"e\"\nContent-Type-Options: n\nCDN-Cache-Control: max-age=60\n"
+        "Cache-Status: q\nContent-Type: text/plain\nETag: \"e\"\nContent-Type-Options: n\nCDN-Cache-Control: "
+        "max-age=60\n"
         "Cache-Control: public, max-age=3600, s-maxage=9, foo=\"a, b\"\nDate: @+0\nX-Frame-Options: deny",
         "body");
     assert_non_null(entry);
@@ -63,7 +66,8 @@ static void cache_control_for_clients(void **state)
     } rows[] = {
         {"Last-Modified: @-10", "\r\nCache-Control: private\r\n"},
         {"Cache-Control: public\nLast-Modified: @-10", "\r\nCache-Control: private\r\n"},
-        {"Cache-Control: max-age=5\nCache-Control: must-revalidate", "\r\nCache-Control: private, max-age=5, must-revalidate\r\n"},
+        {"Cache-Control: max-age=5\nCache-Control: must-revalidate",
+         "\r\nCache-Control: private, max-age=5, must-revalidate\r\n"},
         {"Cache-Control: S-MaxAge=5, immutable", "\r\nCache-Control: private, immutable\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -83,8 +87,9 @@ static void a_profile_sends_what_came(void **state)
     (void)state;
     struct desk desk;
     desk_open(&desk, &profile);
-    struct cache_entry *entry = store_text(desk.cache, &desk.request, 200,
-                                           "Cache-Control: public, max-age=3600\nCache-Control: s-maxage=5\nSet-Cookie: a=b", "");
+    struct cache_entry *entry =
+        store_text(desk.cache, &desk.request, 200,
+                   "Cache-Control: public, max-age=3600\nCache-Control: s-maxage=5\nSet-Cookie: a=b", "");
     assert_non_null(entry);
     assert_true(sends(entry, "Cache-Control: public, max-age=3600\r\nCache-Control: s-maxage=5\r\n"));
     assert_true(sends(entry, "Set-Cookie: a=b\r\n"));
@@ -101,8 +106,10 @@ static void validators(void **state)
         const char *answer, *etag, *modified;
         bool ours;
     } rows[] = {
-        {200, "ETag: \"abc\"\nLast-Modified: @-10\nCache-Control: max-age=9", "\"abc\"", "Tue, 14 Nov 2023 22:13:10 GMT", false},
-        {200, "last-modified: @-10\netag: W/\"abc\"\nCache-Control: max-age=9", "W/\"abc\"", "Tue, 14 Nov 2023 22:13:10 GMT", false},
+        {200, "ETag: \"abc\"\nLast-Modified: @-10\nCache-Control: max-age=9", "\"abc\"",
+         "Tue, 14 Nov 2023 22:13:10 GMT", false},
+        {200, "last-modified: @-10\netag: W/\"abc\"\nCache-Control: max-age=9", "W/\"abc\"",
+         "Tue, 14 Nov 2023 22:13:10 GMT", false},
         {200, "ETag: abc\nCache-Control: max-age=9", "abc", "", false},
         {200, "Last-Modified: @-10\nCache-Control: max-age=9", "", "Tue, 14 Nov 2023 22:13:10 GMT", false},
         {404, "Cache-Control: max-age=9", "", "", false},
@@ -112,7 +119,8 @@ static void validators(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct desk desk;
         desk_open(&desk, &plain);
-        struct cache_entry *entry = store_text(desk.cache, &desk.request, rows[i].status, rows[i].answer, "body");
+        struct cache_entry *entry =
+            store_text(desk.cache, &desk.request, rows[i].status, rows[i].answer, "body");
         assert_non_null(entry);
         if (rows[i].etag)
             assert_slice(cache_entry_etag(entry), rows[i].etag);
@@ -166,7 +174,8 @@ static void too_large_is_not_kept(void **state)
     assert_non_null(body);
     assert_null(cache_store(desk.cache, &desk.request.query, &reply.answer, slice_of(body, (1 << 20) + 1)));
     assert_null(cache_store(desk.cache, &desk.request.query, &reply.answer, slice_of(body, 1 << 20)));
-    struct cache_entry *entry = cache_store(desk.cache, &desk.request.query, &reply.answer, slice_of(body, 500000));
+    struct cache_entry *entry =
+        cache_store(desk.cache, &desk.request.query, &reply.answer, slice_of(body, 500000));
     assert_non_null(entry);
     cache_release(entry);
     free(body);
@@ -188,7 +197,9 @@ static void a_splice_is_remembered(void **state)
     desk_close(&desk);
 }
 
-/* --- 304 ---------------------------------------------------------------------------------------------------------- */
+/* --- 304
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static struct cache_entry *freshen(struct desk *desk, struct cache_entry *entry, const char *head)
 {
@@ -200,8 +211,9 @@ static struct cache_entry *freshen(struct desk *desk, struct cache_entry *entry,
 static void a_304_updates_fields(void **state)
 {
     (void)state;
-    static const char *const updated[] = {"Test-Header",     "X-Test-Header", "Content-Foo",     "Content-Location", "Content-Security-Policy",
-                                          "Content-Type",    "Expires",       "Public-Key-Pins", "X-Frame-Options",  "Clear-Site-Data"};
+    static const char *const updated[] = {
+        "Test-Header",  "X-Test-Header", "Content-Foo",     "Content-Location", "Content-Security-Policy",
+        "Content-Type", "Expires",       "Public-Key-Pins", "X-Frame-Options",  "Clear-Site-Data"};
     static const char *const kept[] = {"Content-Encoding", "Content-MD5", "Content-Range"};
     char first[256], second[256], line[128];
     for (size_t i = 0; i < 13; i++) {
@@ -209,7 +221,8 @@ static void a_304_updates_fields(void **state)
         struct desk desk;
         desk_open(&desk, &plain);
         snprintf(first, sizeof first, "Date: @+0\n%s: A\nCache-Control: max-age=2\nETag: \"e\"", name);
-        snprintf(second, sizeof second, "Date: @+3\n%s: B\nCache-Control: max-age=2\nETag: \"e\"\nContent-Length: 99", name);
+        snprintf(second, sizeof second,
+                 "Date: @+3\n%s: B\nCache-Control: max-age=2\nETag: \"e\"\nContent-Length: 99", name);
         struct cache_entry *old = store_text(desk.cache, &desk.request, 200, first, "body");
         desk.request.query.now_ms += 3000;
         cache_release(find(&desk, CACHE_REVALIDATE));
@@ -234,13 +247,16 @@ static void a_304_keeps_what_it_does_not_name(void **state)
     (void)state;
     struct desk desk;
     desk_open(&desk, &plain);
-    struct cache_entry *old = store_text(desk.cache, &desk.request, 200,
-                                         "Cache-Control: max-age=2\nLast-Modified: @-50\nDate: @+0\nA: 1\nA: 2\nB: 3", "body");
+    struct cache_entry *old =
+        store_text(desk.cache, &desk.request, 200,
+                   "Cache-Control: max-age=2\nLast-Modified: @-50\nDate: @+0\nA: 1\nA: 2\nB: 3", "body");
     desk.request.query.now_ms += 3000;
     struct cache_entry *entry = freshen(&desk, old, "Last-Modified: @-50\nConnection: B\nB: 4");
     assert_non_null(entry);
     assert_true(sends(entry, "\r\nA: 1\r\nA: 2\r\nB: 3\r\n"));
-    assert_true(sends(entry, "Date: Tue, 14 Nov 2023 22:13:23 GMT\r\n")); /* undated: dated anew, or it would be old at once */
+    assert_true(sends(
+        entry,
+        "Date: Tue, 14 Nov 2023 22:13:23 GMT\r\n")); /* undated: dated anew, or it would be old at once */
     assert_true(sends(entry, "Cache-Control: private, max-age=2\r\n"));
     assert_slice(cache_entry_last_modified(entry), "Tue, 14 Nov 2023 22:12:30 GMT");
     cache_release(find(&desk, CACHE_HIT));
@@ -291,7 +307,8 @@ static void a_304_can_end_storing(void **state)
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         struct desk desk;
         desk_open(&desk, &plain);
-        struct cache_entry *old = store_text(desk.cache, &desk.request, 200, "Cache-Control: max-age=99\nETag: \"a\"", "body");
+        struct cache_entry *old =
+            store_text(desk.cache, &desk.request, 200, "Cache-Control: max-age=99\nETag: \"a\"", "body");
         struct cache_entry *entry = freshen(&desk, old, ends[i]);
         find(&desk, CACHE_MISS);
         cache_release(entry);
@@ -317,7 +334,9 @@ static void a_304_renews_the_configured_ttl(void **state)
     desk_close(&desk);
 }
 
-/* --- HEAD --------------------------------------------------------------------------------------------------------- */
+/* --- HEAD
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void a_head_tells(void **state)
 {

@@ -10,14 +10,16 @@
         NULL, 0                                                                                              \
     }
 
-static const struct cache_policy hour = {.ttl_ms = 3600000, .ttl_uncovered_ms = 3600000, .swr_ms = 3600000, .sie_ms = 3600000};
+static const struct cache_policy hour = {
+    .ttl_ms = 3600000, .ttl_uncovered_ms = 3600000, .swr_ms = 3600000, .sie_ms = 3600000};
 
 /* The answers that somebody holds: records, lists, other entities, credentials, apis. */
 static const struct cache_subject held[] = {
-    {S("c1"), S("crm"), S("people"), S("7")},  {S("c1"), S("crm"), S("people"), S("8")}, {S("c1"), S("crm"), S("people"), ANY},
-    {S("c1"), S("crm"), S("notes"), S("7")},   {S("c1"), S("crm"), S("notes"), ANY},     {S("c1"), S("los"), S("people"), S("7")},
-    {S("c2"), S("crm"), S("people"), S("7")},  {S("c2"), S("crm"), S("people"), ANY},    {ANY, S("core"), S("credentials"), ANY},
-    {S("c1"), S("crm"), S("people"), S("list")},
+    {S("c1"), S("crm"), S("people"), S("7")}, {S("c1"), S("crm"), S("people"), S("8")},
+    {S("c1"), S("crm"), S("people"), ANY},    {S("c1"), S("crm"), S("notes"), S("7")},
+    {S("c1"), S("crm"), S("notes"), ANY},     {S("c1"), S("los"), S("people"), S("7")},
+    {S("c2"), S("crm"), S("people"), S("7")}, {S("c2"), S("crm"), S("people"), ANY},
+    {ANY, S("core"), S("credentials"), ANY},  {S("c1"), S("crm"), S("people"), S("list")},
 };
 enum { HELD = sizeof held / sizeof held[0] };
 
@@ -57,7 +59,8 @@ static void precision(void **state)
     }
 }
 
-/* A response whose upstream request began before the event is dead on arrival; so is what was stored before it. */
+/* A response whose upstream request began before the event is dead on arrival; so is what was stored before
+ * it. */
 static void the_fence(void **state)
 {
     (void)state;
@@ -96,13 +99,15 @@ static void the_fence(void **state)
 static void invalidated_is_never_merely_stale(void **state)
 {
     (void)state;
-    static const char *const asks[] = {"", "Cache-Control: max-stale", "Cache-Control: max-stale=99999", "Cache-Control: only-if-cached"};
+    static const char *const asks[] = {"", "Cache-Control: max-stale", "Cache-Control: max-stale=99999",
+                                       "Cache-Control: only-if-cached"};
     for (size_t i = 0; i < 4; i++) {
         struct cache *cache = cache_new(1 << 20);
         struct request request;
         struct cache_found found;
         request_init(&request, cache, &hour, asks[i]);
-        cache_release(store_text(cache, &request, 200, "Cache-Control: max-age=1, stale-while-revalidate=9999", "old"));
+        cache_release(
+            store_text(cache, &request, 200, "Cache-Control: max-age=1, stale-while-revalidate=9999", "old"));
         cache_invalidate(cache, &people);
         request.query.now_ms += 5000;
         cache_find(cache, &request.query, &found);
@@ -119,7 +124,8 @@ static void settling(void **state)
     struct cache *cache = cache_new(1 << 20);
     struct request request;
     struct cache_found found;
-    const struct cache_subject write = {S("c"), S("crm"), S("people"), S("7")}, other = {S("c"), S("crm"), S("notes"), ANY};
+    const struct cache_subject write = {S("c"), S("crm"), S("people"), S("7")},
+                               other = {S("c"), S("crm"), S("notes"), ANY};
     request_init(&request, cache, &hour, "");
     cache_release(store_text(cache, &request, 200, "", "before"));
     cache_settle(cache, &write, MONO + 3000);
@@ -150,7 +156,8 @@ static void settling(void **state)
     cache_destroy(cache);
 }
 
-/* --- keys -------------------------------------------------------------------------------------------------------- */
+/* --- keys
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void keys_have_boundaries(void **state)
 {
@@ -219,9 +226,12 @@ static void the_whole_key_is_compared(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(precision),            cmocka_unit_test(the_fence),
-        cmocka_unit_test(invalidated_is_never_merely_stale), cmocka_unit_test(settling),
-        cmocka_unit_test(keys_have_boundaries), cmocka_unit_test(keys_have_an_end),
+        cmocka_unit_test(precision),
+        cmocka_unit_test(the_fence),
+        cmocka_unit_test(invalidated_is_never_merely_stale),
+        cmocka_unit_test(settling),
+        cmocka_unit_test(keys_have_boundaries),
+        cmocka_unit_test(keys_have_an_end),
         cmocka_unit_test(the_whole_key_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

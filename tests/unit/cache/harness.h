@@ -76,8 +76,8 @@ static inline void request_set_key(struct request *request, const char *path)
 
 static const struct cache_subject people = {{"c", 1}, {"crm", 3}, {"people", 6}, {NULL, 0}};
 
-static inline void request_init(struct request *request, const struct cache *cache, const struct cache_policy *policy,
-                                const char *text)
+static inline void request_init(struct request *request, const struct cache *cache,
+                                const struct cache_policy *policy, const char *text)
 {
     memset(request, 0, sizeof *request);
     message_init(&request->message, text);
@@ -93,7 +93,10 @@ static inline void request_init(struct request *request, const struct cache *cac
     request->query.now_ms = MONO;
 }
 
-static inline void request_deinit(struct request *request) { buf_deinit(&request->key); }
+static inline void request_deinit(struct request *request)
+{
+    buf_deinit(&request->key);
+}
 
 /* An answer that came at MONO + after_s, at once. */
 struct reply {
@@ -101,7 +104,8 @@ struct reply {
     struct cache_answer answer;
 };
 
-static inline void reply_init(struct reply *reply, const struct request *request, int status, const char *text)
+static inline void reply_init(struct reply *reply, const struct request *request, int status,
+                              const char *text)
 {
     memset(reply, 0, sizeof *reply);
     message_init(&reply->message, text);

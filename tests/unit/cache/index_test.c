@@ -21,9 +21,11 @@ static void set_path(struct request *request, uint64_t n)
     request_set_key(request, path);
 }
 
-/* --- the budget --------------------------------------------------------------------------------------------------- */
+/* --- the budget
+ * --------------------------------------------------------------------------------------------------- */
 
-/* Sizes, entries that are held, removals and new budgets, at random: the sum is never above the budget, and nothing is lost of it. */
+/* Sizes, entries that are held, removals and new budgets, at random: the sum is never above the budget, and
+ * nothing is lost of it. */
 static void the_budget_holds(void **state)
 {
     (void)state;
@@ -155,7 +157,8 @@ static void no_budget_no_entries(void **state)
     cache_destroy(cache);
 }
 
-/* --- variants ---------------------------------------------------------------------------------------------------- */
+/* --- variants
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void variants_are_bounded(void **state)
 {
@@ -258,7 +261,8 @@ static void growing_loses_nothing(void **state)
     cache_destroy(cache);
 }
 
-/* --- eviction: SIEVE against LRU ------------------------------------------------------------------------------------ */
+/* --- eviction: SIEVE against LRU
+ * ------------------------------------------------------------------------------------ */
 
 enum { OBJECTS = 20000, CAPACITY = 2000, REQUESTS = 120000 };
 
@@ -288,7 +292,8 @@ static double power(double base, double exponent)
 
 static void trace_init(struct trace *trace, double skew, unsigned scan_every)
 {
-    *trace = (struct trace){.cumulated = malloc(OBJECTS * sizeof(double)), .random = 42, .scan_every = scan_every};
+    *trace =
+        (struct trace){.cumulated = malloc(OBJECTS * sizeof(double)), .random = 42, .scan_every = scan_every};
     assert_non_null(trace->cumulated);
     double sum = 0;
     for (size_t i = 0; i < OBJECTS; i++) {
@@ -301,7 +306,8 @@ static uint64_t trace_next(struct trace *trace)
 {
     if (trace->scan_every > 0 && trace->step++ / trace->scan_every % 4 == 3)
         return OBJECTS + trace->scan++;
-    const double at = (double)(next_random(&trace->random) >> 11) / 9007199254740992.0 * trace->cumulated[OBJECTS - 1];
+    const double at =
+        (double)(next_random(&trace->random) >> 11) / 9007199254740992.0 * trace->cumulated[OBJECTS - 1];
     size_t low = 0, high = OBJECTS - 1;
     while (low < high) {
         const size_t middle = (low + high) / 2;
@@ -403,7 +409,9 @@ static void sieve_is_no_worse_than_lru(void **state)
     }
 }
 
-/* --- threads ----------------------------------------------------------------------------------------------------------- */
+/* --- threads
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 enum { THREADS = 4, ROUNDS = 6000, SHARED_KEYS = 64 };
 

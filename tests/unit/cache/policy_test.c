@@ -1,6 +1,6 @@
 /*
- * What is stored and what a later request gets of it: RFC 9111, 5861, 9213 row by row. The rows named after public HTTP caching tests
- * keep those tests' ids; `other` names say the behaviour.
+ * What is stored and what a later request gets of it: RFC 9111, 5861, 9213 row by row. The rows named after
+ * public HTTP caching tests keep those tests' ids; `other` names say the behaviour.
  */
 #include "unit/cache/harness.h"
 
@@ -39,14 +39,19 @@ static void run_row(const struct row *row, const struct cache_policy *policy)
     cache_find(cache, &second->query, &found);
 
     static const enum cache_decision decisions[] = {
-        [HIT] = CACHE_HIT,          [MISS] = CACHE_MISS,   [VALIDATED] = CACHE_REVALIDATE,
-        [REVALIDATE] = CACHE_REVALIDATE, [STALE] = CACHE_STALE, [BACKGROUND] = CACHE_STALE,
+        [HIT] = CACHE_HIT,
+        [MISS] = CACHE_MISS,
+        [VALIDATED] = CACHE_REVALIDATE,
+        [REVALIDATE] = CACHE_REVALIDATE,
+        [STALE] = CACHE_STALE,
+        [BACKGROUND] = CACHE_STALE,
     };
     if (row->want == NOT ? found.decision != CACHE_MISS && found.decision != CACHE_REVALIDATE
                          : found.decision != decisions[row->want])
-        fail_msg("%s: decision %d, detail %s, ttl %lld", row->id, (int)found.decision, found.detail ? found.detail : "-",
-                 (long long)found.ttl_ms);
-    if (row->want == VALIDATED && (cache_entry_etag_is_ours(found.entry) || cache_entry_etag(found.entry).len == 0) &&
+        fail_msg("%s: decision %d, detail %s, ttl %lld", row->id, (int)found.decision,
+                 found.detail ? found.detail : "-", (long long)found.ttl_ms);
+    if (row->want == VALIDATED &&
+        (cache_entry_etag_is_ours(found.entry) || cache_entry_etag(found.entry).len == 0) &&
         cache_entry_last_modified(found.entry).len == 0)
         fail_msg("%s: no validator of upstream's", row->id);
     if (found.decision == CACHE_STALE && found.background != (row->want == BACKGROUND))
@@ -68,10 +73,13 @@ static void run_rows(const struct row *rows, size_t count, const struct cache_po
 }
 #define RUN(rows, policy) run_rows(rows, sizeof(rows) / sizeof(rows)[0], policy)
 
+/* One row, one line. */
+/* clang-format off */
+
 static const struct cache_policy plain = {0};
 static const struct cache_policy guessing = {.heuristic = true};
 
-#define FRESH "Expires: @+100000\nLast-Modified: @-0\nDate: @+0\n"
+#define FRESH      "Expires: @+100000\nLast-Modified: @-0\nDate: @+0\n"
 #define STALE_HEAD "Expires: @-5000\nLast-Modified: @-100000\nDate: @+0\n"
 
 static void freshness(void **state)
@@ -241,6 +249,7 @@ static void targeted(void **state)
         {"members over two lines", 200, NULL, "CDN-Cache-Control: max-age=3600\nCDN-Cache-Control: no-store", 3, NULL, MISS, NULL},
         {"a flag that is switched off", 200, NULL, "CDN-Cache-Control: no-store=?0, max-age=3600", 3, NULL, HIT, NULL},
         {"a flag with a number is malformed", 200, NULL, "CDN-Cache-Control: no-store=1, max-age=3600\nCache-Control: max-age=1", 3, NULL, NOT, NULL},
+        {"what stands behind a value is malformed", 200, NULL, "CDN-Cache-Control: max-age=3600 x", 3, NULL, NOT, NULL},
         {"a trailing comma is malformed", 200, NULL, "CDN-Cache-Control: max-age=3600,", 3, NULL, NOT, NULL},
         {"a negative age is malformed", 200, NULL, "CDN-Cache-Control: max-age=-1\nCache-Control: max-age=100", 3, NULL, HIT, NULL},
         {"a decimal is malformed", 200, NULL, "CDN-Cache-Control: max-age=3600.0\nCache-Control: max-age=1", 3, NULL, NOT, NULL},
@@ -257,7 +266,8 @@ static void targeted(void **state)
 static void statuses(void **state)
 {
     (void)state;
-    static const int stored[] = {200, 203, 204, 299, 300, 301, 302, 303, 307, 308, 400, 404, 405, 410, 414, 451, 499, 500, 501, 502, 503, 504, 599};
+    static const int stored[] = {200, 203, 204, 299, 300, 301, 302, 303, 307, 308, 400, 404,
+                                 405, 410, 414, 451, 499, 500, 501, 502, 503, 504, 599};
     static const int never[] = {206, 304, 401, 403, 407, 408, 409, 412, 416, 425, 428, 429, 431, 511};
     for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++) {
         run_row(&(struct row){"status-fresh", stored[i], NULL, FRESH, 0, NULL, HIT, NULL}, &plain);
@@ -350,7 +360,8 @@ static void stale(void **state)
 static void configuration(void **state)
 {
     (void)state;
-    static const struct cache_policy hour = {.ttl_ms = 3600000, .ttl_uncovered_ms = 30000, .swr_ms = 30000, .negative_ms = 10000};
+    static const struct cache_policy hour = {
+        .ttl_ms = 3600000, .ttl_uncovered_ms = 30000, .swr_ms = 30000, .negative_ms = 10000};
     static const struct row rows[] = {
         {"ttl gives what upstream does not", 200, NULL, NULL, 3599, NULL, HIT, NULL},
         {"and no more", 200, NULL, NULL, 3700, NULL, REVALIDATE, NULL},
@@ -374,6 +385,8 @@ static void configuration(void **state)
         {"206 never", 206, NULL, "Content-Range: bytes 0-3/10", 1, NULL, MISS, NULL},
     };
     RUN(rows, &hour);
+    const struct cache_policy both = {.ttl_ms = 3600000, .ttl_uncovered_ms = 3600000, .heuristic = true};
+    run_row(&(struct row){"a guess does not bring the slow clock in again", 200, NULL, "Date: @-7200\nLast-Modified: @-9000", 12, NULL, HIT, NULL}, &both);
 }
 
 static void overrides(void **state)
@@ -382,8 +395,9 @@ static void overrides(void **state)
     static const struct cache_policy policy = {.ttl_ms = 60000,
                                                .ttl_uncovered_ms = 60000,
                                                .swr_ms = 60000,
-                                               .ignore = CC_PRIVATE | CC_NO_CACHE | CC_MUST_REVALIDATE | CC_NO_STORE |
-                                                         CACHE_IGNORE_MAX_AGE | CACHE_IGNORE_EXPIRES | CACHE_IGNORE_S_MAXAGE};
+                                               .ignore = CC_PRIVATE | CC_NO_CACHE | CC_MUST_REVALIDATE |
+                                                         CC_NO_STORE | CACHE_IGNORE_MAX_AGE |
+                                                         CACHE_IGNORE_EXPIRES | CACHE_IGNORE_S_MAXAGE};
     static const struct row rows[] = {
         {"private is overlooked", 200, NULL, "Cache-Control: private", 3, NULL, HIT, NULL},
         {"no-cache is overlooked", 200, NULL, "Cache-Control: no-cache", 3, NULL, HIT, NULL},
@@ -397,6 +411,8 @@ static void overrides(void **state)
     const struct cache_policy cookies = {.keep_cookies = true};
     run_row(&(struct row){"other-set-cookie where the profile keeps them", 200, NULL, "Cache-Control: max-age=3600\nSet-Cookie: a=b", 0, NULL, HIT, NULL}, &cookies);
 }
+
+/* clang-format on */
 
 /* RFC 9111 4.2.3: the time the answer was on its way counts. */
 static void request_delay(void **state)
@@ -429,8 +445,9 @@ static void coverage(void **state)
         int wait_s;
         enum cache_decision want;
     } rows[] = {
-        {true, true, 3000, CACHE_HIT},        {true, false, 29, CACHE_HIT},   {true, false, 31, CACHE_REVALIDATE},
-        {false, true, 31, CACHE_REVALIDATE},  {false, true, 29, CACHE_HIT},   {false, false, 31, CACHE_REVALIDATE},
+        {true, true, 3000, CACHE_HIT},       {true, false, 29, CACHE_HIT},
+        {true, false, 31, CACHE_REVALIDATE}, {false, true, 31, CACHE_REVALIDATE},
+        {false, true, 29, CACHE_HIT},        {false, false, 31, CACHE_REVALIDATE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct cache *cache = cache_new(1 << 20);
@@ -465,8 +482,10 @@ static void stale_if_error(void **state)
         {"not where it is off", "Cache-Control: max-age=2", "", 0, 10, false},
         {"stale-sie-close", "Cache-Control: max-age=2, stale-if-error=60", "", 0, 10, true},
         {"upstream's own word decides", "Cache-Control: max-age=2, stale-if-error=5", "", 60000, 10, false},
-        {"a client may ask for less", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=5", 60000, 10, false},
-        {"but not for more", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=500", 60000, 100, false},
+        {"a client may ask for less", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=5", 60000,
+         10, false},
+        {"but not for more", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=500", 60000, 100,
+         false},
         {"stale-close-must-revalidate", "Cache-Control: max-age=2, must-revalidate", "", 60000, 10, false},
         {"stale-close-proxy-revalidate", "Cache-Control: max-age=2, proxy-revalidate", "", 60000, 10, false},
         {"stale-close-no-cache", "Cache-Control: max-age=2, no-cache\nETag: \"a\"", "", 60000, 10, false},
@@ -483,7 +502,8 @@ static void stale_if_error(void **state)
         assert_non_null(entry);
         request_deinit(&request);
         request_init(&request, cache, &policy, rows[i].again);
-        if (cache_stale_if_error(entry, &request.query, MONO + (uint64_t)rows[i].wait_s * 1000) != rows[i].want)
+        if (cache_stale_if_error(entry, &request.query, MONO + (uint64_t)rows[i].wait_s * 1000) !=
+            rows[i].want)
             fail_msg("%s", rows[i].id);
         cache_release(entry);
         request_deinit(&request);
@@ -501,7 +521,8 @@ static void methods(void **state)
     const char *why;
     request_init(&request, cache, &plain, "");
     reply_init(&reply, &request, 200, FRESH);
-    static const enum method others[] = {METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_PATCH, METHOD_OPTIONS, METHOD_OTHER};
+    static const enum method others[] = {METHOD_HEAD,  METHOD_POST,    METHOD_PUT,  METHOD_DELETE,
+                                         METHOD_PATCH, METHOD_OPTIONS, METHOD_OTHER};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         request.query.method = others[i];
         assert_int_equal(cache_may_store(&request.query, &reply.answer, &why), CACHE_STORE_NOT);
@@ -523,11 +544,14 @@ static void methods(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(freshness),     cmocka_unit_test(age),           cmocka_unit_test(directives),
-        cmocka_unit_test(requests),      cmocka_unit_test(targeted),      cmocka_unit_test(statuses),
-        cmocka_unit_test(heuristics),    cmocka_unit_test(vary),          cmocka_unit_test(stale),
-        cmocka_unit_test(configuration), cmocka_unit_test(overrides),     cmocka_unit_test(request_delay),
-        cmocka_unit_test(coverage),      cmocka_unit_test(stale_if_error), cmocka_unit_test(methods),
+        cmocka_unit_test(freshness),  cmocka_unit_test(age),
+        cmocka_unit_test(directives), cmocka_unit_test(requests),
+        cmocka_unit_test(targeted),   cmocka_unit_test(statuses),
+        cmocka_unit_test(heuristics), cmocka_unit_test(vary),
+        cmocka_unit_test(stale),      cmocka_unit_test(configuration),
+        cmocka_unit_test(overrides),  cmocka_unit_test(request_delay),
+        cmocka_unit_test(coverage),   cmocka_unit_test(stale_if_error),
+        cmocka_unit_test(methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

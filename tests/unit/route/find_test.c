@@ -79,6 +79,8 @@ static void goes_where_it_should(void **state)
         {"/crm/people/100%25", "a", CRM, "a", "/people/100%25", NULL, "people", "100%"},
         {"/crm/people/1;v=2", "a", CRM, "a", "/people/1;v=2", NULL, "people", ""},
         {"/crm/people/1%3bv=2", "a", CRM, "a", "/people/1%3Bv=2", NULL, "people", ""},
+        {"/crm/AZaz-AZ/1", "a", CRM, "a", "/AZaz-AZ/1", NULL, "azazaz", "1"},
+        {"/crm/%c2%a0%c2%80", "a", CRM, "a", "/%C2%A0%C2%80", NULL, "\xC2\xA0\xC2\x80", ""},
         /* One canonical target. */
         {"/%63rm/people", "a", CRM, "a", "/people", NULL, "people", ""},
         {"/%74/acme/c%72m/people", NULL, CRM, "acme", "/people", NULL, "people", ""},
