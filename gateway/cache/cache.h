@@ -25,8 +25,7 @@ void cache_destroy(struct cache *cache);
 /* New budget; evicts down to it. */
 void cache_configure(struct cache *cache, const struct cache_options *options);
 
-/* --- keys
- * ---------------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 /* At most 65,535 bytes (ERR_LIMIT). Length-prefixed parts, so that no two different requests share one; the
  * whole key stands in the entry and is compared on every hit. Bytes are the caller's. */
@@ -38,8 +37,7 @@ struct cache_key {
  * stored, HEAD is answered from it. */
 int cache_key_build(struct buf *out, const struct slice parts[5], struct cache_key *key) MUST_CHECK;
 
-/* --- generations (house.md, "the one idea to understand first")
- * ---------------------------------------------- */
+/* --- generations (house.md, "the one idea to understand first") ------------------------------ */
 
 /* What a request reads or a change touches. entity is normalised (lower case, no hyphens). To
  * cache_invalidate empty slices are "any". A request is never about "any": for cache_deps_of and cache_settle
@@ -75,8 +73,7 @@ unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subje
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms);
 bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms);
 
-/* --- policy
- * -------------------------------------------------------------------------------------------------- */
+/* --- policy ---------------------------------------------------------------------------------- */
 
 /* Bits of cache_policy.ignore beside CC_*. */
 enum {
@@ -93,16 +90,14 @@ struct cache_policy {
     uint64_t ttl_uncovered_ms;
     uint64_t swr_ms, sie_ms;
     uint64_t negative_ms; /* for 404 and 410 where ttl applies; at most ttl */
-    unsigned
-        ignore; /* CC_* and CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE has no effect */
-    bool heuristic; /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
+    unsigned ignore; /* CC_*, CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE: no effect */
+    bool heuristic;  /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
     /* For a profile of plain RFC 9111 only, against contract 4; off by default: */
     bool keep_cookies; /* Set-Cookie answers may be stored (RFC 9111 7.3) and are sent to whoever asks */
     bool keep_control; /* upstream's Cache-Control is sent as it came, not made private */
 };
 
-/* --- lookup
- * -------------------------------------------------------------------------------------------------- */
+/* --- lookup ---------------------------------------------------------------------------------- */
 
 struct cache_entry; /* immutable, counted */
 
@@ -170,8 +165,7 @@ void cache_write_control(struct buf *out, const struct http_fields *fields,
 bool cache_same_variant(const struct http_fields *answer, const struct http_fields *one,
                         const struct http_fields *other);
 
-/* --- storing
- * ------------------------------------------------------------------------------------------------- */
+/* --- storing --------------------------------------------------------------------------------- */
 
 /* An answer of upstream, as the flight sees it. Borrowed. */
 struct cache_answer {
@@ -209,8 +203,7 @@ void cache_head_seen(struct cache *cache, const struct cache_query *query, const
  * invalidate its subject, too. */
 void cache_remove(struct cache *cache, struct cache_key key);
 
-/* --- conditional requests by clients (RFC 9110 13, 14)
- * ------------------------------------------------------- */
+/* --- conditional requests by clients (RFC 9110 13, 14) --------------------------------------- */
 
 enum cache_condition {
     CONDITION_SEND,          /* the whole representation */

@@ -11,8 +11,7 @@
 
 #include "cache/cache.h"
 
-/* --- entries
- * ------------------------------------------------------------------------------------------------ */
+/* --- entries --------------------------------------------------------------------------------- */
 
 /* Flags of an entry beside the CC_* bits of the upstream's directives, which stand in the same word. */
 enum {
@@ -66,8 +65,7 @@ size_t entry_weight(const struct cache_entry *entry);
  * there are more. */
 size_t entry_fields(const struct cache_entry *entry, struct http_field *at, size_t max);
 
-/* --- policy: RFC 9111 as values
- * ------------------------------------------------------------------------------- */
+/* --- policy: RFC 9111 as values -------------------------------------------------------------- */
 
 /* What upstream says about an answer, CDN-Cache-Control and the rule's overrides applied. */
 struct directives {
@@ -95,8 +93,7 @@ void policy_judge(const struct cache_entry *entry, const struct cache_query *que
  * counts for nothing. */
 bool targeted_parse(const struct http_fields *fields, struct cache_control *out);
 
-/* --- Vary
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Vary ------------------------------------------------------------------------------------ */
 
 enum { VARY_MAX = 4096 };
 /* Appends the names of the answer's Vary with the request's values: "name:value\n", "name\n" for a field that
@@ -105,8 +102,7 @@ int vary_build(struct buf *out, const struct http_fields *answer, const struct h
 /* Does a request select the variant with that text? */
 bool vary_matches(struct slice vary, const struct http_fields *request);
 
-/* --- generations
- * ------------------------------------------------------------------------------------------------- */
+/* --- generations ----------------------------------------------------------------------------- */
 
 struct generations {
     _Atomic uint64_t all; /* part of every sum */
@@ -116,8 +112,7 @@ struct generations {
 int generations_init(struct generations *generations);
 void generations_deinit(struct generations *generations);
 
-/* --- index
- * ------------------------------------------------------------------------------------------------------- */
+/* --- index ----------------------------------------------------------------------------------- */
 
 enum { INDEX_SHARDS = 64, INDEX_VARIANTS = 32 };
 

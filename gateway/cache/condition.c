@@ -2,8 +2,7 @@
 #include "cache/cache_internal.h"
 #include "http/date.h"
 
-/* --- entity tags: RFC 9110 8.8.3.2
- * ------------------------------------------------------------------------------- */
+/* --- entity tags: RFC 9110 8.8.3.2 ----------------------------------------------------------- */
 
 static bool is_weak(struct slice etag)
 {
@@ -28,9 +27,7 @@ static bool list_has(const struct http_fields *fields, enum field_id id, struct 
     return false;
 }
 
-/* --- dates
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- dates ----------------------------------------------------------------------------------- */
 
 static struct slice stored_value(const struct cache_entry *entry, struct slice name)
 {
@@ -98,8 +95,7 @@ static bool if_range_holds(const struct cache_entry *entry, const struct http_fi
            modified < date && client_date(entry, fields, FIELD_IF_RANGE, &wanted) && wanted == modified;
 }
 
-/* --- ranges: RFC 9110 14.1.2
- * --------------------------------------------------------------------------------------- */
+/* --- ranges: RFC 9110 14.1.2 ----------------------------------------------------------------- */
 
 /* Digits to a number, too large ones to the largest. False when there are none or anything else. */
 static bool to_position(struct slice text, uint64_t *out)
@@ -146,9 +142,7 @@ static enum cache_condition read_range(struct slice value, uint64_t size, uint64
     return CONDITION_PARTIAL;
 }
 
-/* --- in order
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- in order -------------------------------------------------------------------------------- */
 
 static enum cache_condition check_preconditions(const struct cache_entry *entry,
                                                 const struct http_fields *fields)

@@ -12,8 +12,7 @@ _Static_assert(sizeof(struct cache_entry) <= 136, "with the heap's overhead an e
 
 enum { HEAP_SMALL = 128 * 1024, ETAG_OURS = 37, NAME_ETAG = 4, NAME_MODIFIED = 13 };
 
-/* --- which fields are stored
- * ------------------------------------------------------------------------------------ */
+/* --- which fields are stored ----------------------------------------------------------------- */
 
 static bool is_hidden(const struct http_field *field)
 {
@@ -40,8 +39,7 @@ static void put_line(struct buf *out, const struct http_field *field)
     buf_append(out, "\r\n", 2);
 }
 
-/* --- Cache-Control for clients
- * ------------------------------------------------------------------------------------ */
+/* --- Cache-Control for clients --------------------------------------------------------------- */
 
 /* s-maxage and public speak to shared caches, which clients of this gateway must not be. */
 static bool is_for_clients(struct slice directive)
@@ -78,8 +76,7 @@ void cache_write_control(struct buf *out, const struct http_fields *fields, cons
     buf_append(out, "\r\n", 2);
 }
 
-/* --- the head
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the head -------------------------------------------------------------------------------- */
 
 struct head {
     struct buf hidden, sent;
@@ -163,9 +160,7 @@ static void head_deinit(struct head *head)
     buf_deinit(&head->sent);
 }
 
-/* --- making
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- making ---------------------------------------------------------------------------------- */
 
 static void fill_freshness(struct cache_entry *entry, const struct entry_parts *parts, bool ours)
 {
@@ -291,9 +286,7 @@ void cache_release(struct cache_entry *entry)
     index_unreserve(cache, weight);
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 struct slice entry_key(const struct cache_entry *entry)
 {

@@ -46,8 +46,7 @@ void generations_deinit(struct generations *generations)
     generations->counters = generations->settled = NULL;
 }
 
-/* --- slots
- * ------------------------------------------------------------------------------------------------------ */
+/* --- slots ----------------------------------------------------------------------------------- */
 
 /* Keyed hashes of the parts, made once. */
 struct hashed {
@@ -88,8 +87,7 @@ static uint32_t slot_of(enum kind kind, const struct hashed *parts)
     return (uint32_t)(mix(h, 0) >> (64 - SLOT_BITS));
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static uint64_t sum_of(const struct cache *cache, const uint32_t slot[CACHE_DEPS])
 {
@@ -119,8 +117,7 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps)
     return sum_of(cache, deps->slot) == deps->sum;
 }
 
-/* --- raising
- * ---------------------------------------------------------------------------------------------------- */
+/* --- raising --------------------------------------------------------------------------------- */
 
 static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts)
 {
@@ -155,8 +152,7 @@ unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subje
     return 2;
 }
 
-/* --- settling after writes
- * ---------------------------------------------------------------------------------------- */
+/* --- settling after writes ------------------------------------------------------------------- */
 
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms)
 {

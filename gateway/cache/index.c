@@ -37,8 +37,7 @@ static bool is_key(const struct cache_entry *entry, const struct cache_key *key)
     return entry->hash == key->hash && slice_equal(entry_key(entry), key->bytes);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static size_t buckets_for(size_t budget)
 {
@@ -132,8 +131,7 @@ void index_resize(struct cache *cache)
     }
 }
 
-/* --- the queue: with the shard's lock
- * ------------------------------------------------------------------------------ */
+/* --- the queue: with the shard's lock -------------------------------------------------------- */
 
 static void queue_push(struct shard *shard, struct cache_entry *entry)
 {
@@ -218,9 +216,7 @@ static size_t release_all(struct cache_entry *gone)
     return count;
 }
 
-/* --- finding
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- finding --------------------------------------------------------------------------------- */
 
 size_t index_collect(struct cache *cache, struct cache_key key, struct cache_entry **out)
 {
@@ -246,9 +242,7 @@ void index_touch(struct cache_entry *entry)
         atomic_store_explicit(&entry->visited, 1, memory_order_relaxed);
 }
 
-/* --- changing
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- changing -------------------------------------------------------------------------------- */
 
 /* The stored variant with the same selecting values, and how many there are of the key; *last is the one that
  * came first. */
@@ -337,8 +331,7 @@ size_t index_remove_key(struct cache *cache, struct cache_key key)
     return release_all(gone);
 }
 
-/* --- the budget
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the budget ------------------------------------------------------------------------------ */
 
 /* A few steps of the hand. Takes an entry out, or NULL. */
 static struct cache_entry *sweep(struct cache *cache, struct shard *shard)

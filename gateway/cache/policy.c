@@ -9,8 +9,7 @@
 
 enum { SECONDS_MAX = INT32_MAX, HEURISTIC_MAX = 24 * 3600 };
 
-/* --- statuses
- * --------------------------------------------------------------------------------------------------- */
+/* --- statuses -------------------------------------------------------------------------------- */
 
 static bool is_any_of(int status, const int *list, size_t count)
 {
@@ -47,8 +46,7 @@ uint64_t policy_ttl_ms(const struct cache_policy *policy, bool covered, int stat
     return 0;
 }
 
-/* --- what upstream says
- * ----------------------------------------------------------------------------------------- */
+/* --- what upstream says ---------------------------------------------------------------------- */
 
 int64_t policy_date(const struct cache_answer *answer)
 {
@@ -102,8 +100,7 @@ struct directives policy_read(const struct cache_answer *answer, unsigned ignore
     return said;
 }
 
-/* --- age: RFC 9111 4.2.3
- * ---------------------------------------------------------------------------------------- */
+/* --- age: RFC 9111 4.2.3 --------------------------------------------------------------------- */
 
 /* 5.1: of a list the first member counts; what is no number is ignored; 1.2.2: overflow is clamped. */
 static int64_t age_value(const struct http_fields *fields)
@@ -132,8 +129,7 @@ int64_t policy_initial_age_ms(const struct cache_answer *answer, bool apparent)
     return apparent && apparent_ms > corrected ? apparent_ms : corrected;
 }
 
-/* --- heuristics: RFC 9111 4.2.2
- * ---------------------------------------------------------------------------------- */
+/* --- heuristics: RFC 9111 4.2.2 -------------------------------------------------------------- */
 
 int64_t policy_heuristic(const struct cache_answer *answer, unsigned flags)
 {
@@ -148,8 +144,7 @@ int64_t policy_heuristic(const struct cache_answer *answer, unsigned flags)
     return unchanged / 10 < HEURISTIC_MAX ? unchanged / 10 : HEURISTIC_MAX;
 }
 
-/* --- storing: RFC 9111 3
- * ----------------------------------------------------------------------------------------- */
+/* --- storing: RFC 9111 3 --------------------------------------------------------------------- */
 
 static bool varies_on_all(const struct http_fields *fields)
 {
@@ -240,8 +235,7 @@ enum cache_storing cache_may_store(const struct cache_query *query, const struct
     return policy_storable(query, answer, reason);
 }
 
-/* --- using: RFC 9111 4
- * ------------------------------------------------------------------------------------------- */
+/* --- using: RFC 9111 4 ----------------------------------------------------------------------- */
 
 /* How long the entry lives for this query, and whether it is the configuration that says so. */
 static int64_t lifetime_ms(const struct cache_entry *entry, const struct cache_query *query, bool *configured)

@@ -5,9 +5,7 @@
 #include "cache/cache_internal.h"
 #include "http/date.h"
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void set_options(struct cache *cache, const struct cache_options *options)
 {
@@ -46,8 +44,7 @@ void cache_configure(struct cache *cache, const struct cache_options *options)
         index_resize(cache);
 }
 
-/* --- storing
- * ------------------------------------------------------------------------------------------------------- */
+/* --- storing --------------------------------------------------------------------------------- */
 
 static struct cache_entry *make(struct cache *cache, const struct cache_query *query,
                                 const struct cache_answer *answer, struct slice body)
@@ -86,8 +83,7 @@ void cache_remove(struct cache *cache, struct cache_key key)
     index_remove_key(cache, key);
 }
 
-/* --- freshening: RFC 9111 3.2, 4.3.4
- * -------------------------------------------------------------------------------- */
+/* --- freshening: RFC 9111 3.2, 4.3.4 --------------------------------------------------------- */
 
 /* 3.2: everything but Content-Length; and what says how the stored body is to be read stays with that body.
  */
@@ -205,8 +201,7 @@ struct cache_entry *cache_freshen(struct cache *cache, const struct cache_query 
     return update(cache, query, entry, answer, &answer->deps);
 }
 
-/* --- HEAD: RFC 9111 4.3.5
- * --------------------------------------------------------------------------------------------- */
+/* --- HEAD: RFC 9111 4.3.5 -------------------------------------------------------------------- */
 
 static bool length_differs(const struct cache_entry *entry, const struct http_fields *fields)
 {

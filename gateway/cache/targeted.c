@@ -155,8 +155,7 @@ static enum type read_inner_list(struct reader *r)
     return TYPE_OTHER;
 }
 
-/* --- directives
- * -------------------------------------------------------------------------------------------------- */
+/* --- directives ------------------------------------------------------------------------------ */
 
 static void apply_flag(struct cache_control *cc, unsigned flag, enum type type, struct reader *r)
 {

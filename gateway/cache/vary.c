@@ -21,8 +21,7 @@ static void put_lower(struct buf *out, struct slice s)
     }
 }
 
-/* --- values: lines combined, white space around commas dropped
- * ------------------------------------------------- */
+/* --- values: lines combined, white space around commas dropped ------------------------------- */
 
 /* The next member of a list, possibly empty; commas in quotes are none. */
 static struct slice take_member(struct slice *rest)
@@ -127,9 +126,7 @@ static void put_line(struct buf *out, struct slice name, const struct http_field
     buf_append_char(out, '\n');
 }
 
-/* --- texts
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- texts ----------------------------------------------------------------------------------- */
 
 int vary_build(struct buf *out, const struct http_fields *answer, const struct http_fields *request)
 {

@@ -1,6 +1,7 @@
 /*
- * The command line (contract 10). One file per subcommand; `serve` is main.c's. Commands that need the running gateway's memory ask its
- * admin listener; the mapping is changed in the store itself, safely beside a running server.
+ * The command line (contract 10). One file per subcommand; `serve` is main.c's. Commands that need the
+ * running gateway's memory ask its admin listener; the mapping is changed in the store itself, safely beside
+ * a running server.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -14,8 +15,8 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_CONFIG = 78 };
 /* What commands need of a configuration file. */
 struct cli_context {
     const char *data_dir;
-    const char *admin_address;  /* of the running gateway */
-    struct buf admin_token;     /* empty: none */
+    const char *admin_address;           /* of the running gateway */
+    struct buf admin_token;              /* empty: none */
     struct buf client_id, client_secret; /* the secret only when asked for; wiped at the end */
     long token_ttl_s;
 };
@@ -38,7 +39,7 @@ void cli_help(void);
 
 /* Options of `serve`: also parsed here, so that all usage errors look alike. */
 struct cli_serve {
-    const char *config;     /* -c FILE, or NULL */
+    const char *config; /* -c FILE, or NULL */
     bool sandbox;
     const char *log_format; /* NULL, "json", "text" */
 };

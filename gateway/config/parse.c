@@ -6,6 +6,8 @@
 
 #include "config/config_internal.h"
 
+enum { READ_SIZE = 16 * 1024 };
+
 bool parse_is_comment(const struct parser *p, const char *key)
 {
     return strcmp(key, "$comment") == 0 || (p->path.len == 0 && strcmp(key, "$schema") == 0);
@@ -221,28 +223,42 @@ int config_parse(struct slice text, struct config **out, struct config_errors *e
     return error;
 }
 
+/* 0, ERR_LIMIT, ERR_NOMEM, or ERR_IO with errno set. */
+static int read_all(int fd, struct buf *out)
+{
+    for (;;) {
+        const int error = buf_reserve(out, READ_SIZE);
+        if (error)
+            return error;
+        const ssize_t got = read(fd, out->ptr + out->len, READ_SIZE);
+        if (got == 0)
+            return 0;
+        if (got < 0 && errno != EINTR)
+            return ERR_IO;
+        buf_grow(out, got > 0 ? (size_t)got : 0);
+    }
+}
+
 static int read_file(const char *path, struct buf *out, struct fault *fault)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = -1;
     if (fd < 0)
         return fault_set(fault, ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    while (buf_reserve(out, 16 * 1024) == 0 && (got = read(fd, out->ptr + out->len, 16 * 1024)) > 0)
-        buf_grow(out, (size_t)got);
-    const int code = got < 0 ? errno : 0;
+    const int error = read_all(fd, out);
+    const int reason = errno;
     close(fd);
-    if (out->failed)
+    if (error == ERR_IO)
+        return fault_set(fault, ERR_IO, "cannot read %s: %s", path, strerror(reason));
+    if (error == ERR_LIMIT)
         return fault_set(fault, ERR_IO, "%s is longer than %d bytes", path, CONFIG_FILE_MAX);
-    if (code)
-        return fault_set(fault, ERR_IO, "cannot read %s: %s", path, strerror(code));
-    return 0;
+    return error ? fault_set(fault, error, "cannot read %s: %s", path, error_text(error)) : 0;
 }
 
 int config_load(const char *path, struct config **out, struct config_errors *errors)
 {
     struct fault fault;
     struct buf text;
-    buf_init(&text, CONFIG_FILE_MAX + 16 * 1024);
+    buf_init(&text, CONFIG_FILE_MAX + READ_SIZE);
     int error = read_file(path, &text, &fault);
     if (error)
         add_line(errors, fault.text);

@@ -130,6 +130,8 @@ static json_t *text_schema(const struct field *field, size_t max, bool *failed)
             buf_append_format(&pattern, "^[A-Za-z0-9%s]+$", field->alphabet);
         set(schema, "pattern", json_stringn(pattern.ptr, pattern.len), failed);
     }
+    if (!field->alphabet)
+        set_text(schema, "pattern", "^[^\\u0000-\\u001f\\u007f]+$", failed);
     set_number(schema, "maxLength", max, failed);
     return field->literal || !field->alphabet ? schema : or_expanded(schema);
 }

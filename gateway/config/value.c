@@ -103,7 +103,7 @@ bool parse_text(struct parser *p, const struct field *field, json_t *value, stru
 {
     struct field one = *field;
     if (one.kind == FIELD_NAMES) {
-        one.kind = FIELD_TEXT;
+        one.kind = one.choices ? FIELD_CHOICE : FIELD_TEXT;
         one.max = NAME_MAX_BYTES;
     }
     if (!json_is_string(value)) {

@@ -5,26 +5,9 @@ enum { ANSWER_FIELDS_MAX = 1024 };
 
 /* --- fields ----------------------------------------------------------------------------------------------------- */
 
-/* What is sent to clients is private: a shared cache between us and the service must not mix tenants. */
-static void put_cache_control(struct buf *out, const struct http_fields *fields)
-{
-    struct http_members it = {0};
-    struct slice member, name, rest;
-    buf_append_text(out, "Cache-Control: private");
-    while (http_member_next(fields, FIELD_CACHE_CONTROL, &it, &member)) {
-        slice_cut(member, '=', &name, &rest);
-        if (slice_equal_nocase(name, SLICE("public")) || slice_equal_nocase(name, SLICE("private")) ||
-            slice_equal_nocase(name, SLICE("s-maxage")))
-            continue;
-        buf_append_text(out, ", ");
-        buf_append_slice(out, member);
-    }
-    buf_append_text(out, "\r\n");
-}
-
 void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight)
 {
-    put_cache_control(out, fields);
+    cache_write_control(out, fields, flight->query.policy);
     for (size_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->at[i];
         if (field_flags(field->id) & (FIELD_HOP | FIELD_FRAMING | FIELD_RESPONSE_OWN))

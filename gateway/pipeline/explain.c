@@ -112,7 +112,10 @@ static void explain_cache(struct explain *e)
     struct cache_query query = {.method = e->request->method, .fields = &e->request->fields, .covered = true};
     struct slice query_part = e->route.has_query ? slice_of(e->route.query.ptr - 1, e->route.query.len + 1) : SLICE("");
     const struct slice parts[5] = {e->route.tenant, e->credential_id, e->api->name, e->route.path, query_part};
-    struct cache_subject subject = {e->credential_id, e->api->name, e->route.entity, e->route.id};
+    struct slice whose = e->credential_id;
+    if (e->api->is_core)
+        whose = arena_format(e->arena, "\x01%.*s", SLICE_ARG(e->route.tenant));
+    struct cache_subject subject = {whose, e->api->name, e->route.entity, e->route.id};
     struct cache_found found;
     query.control = cache_control_parse(query.fields, FIELD_CACHE_CONTROL);
     query.policy = settings_policy(e->pipeline->settings, e->route.api, e->route.entity);

@@ -282,6 +282,13 @@ static bool wants_new_token(const struct flight *flight, const struct http_respo
     return head->status == 401 && !flight->retried && again;
 }
 
+/* An error, while the last good answer may still be given: it does not take that one's place (RFC 5861 4). */
+static bool leaves_stale(const struct flight *flight, int status)
+{
+    return status >= 500 && flight->validating &&
+           cache_stale_if_error(flight->validating, &flight->query, loop_now(flight->owner->loop));
+}
+
 static void on_head(void *user, const struct http_response *head)
 {
     struct flight *flight = user;
@@ -299,7 +306,7 @@ static void on_head(void *user, const struct http_response *head)
     settle_write(flight);
     flight->not_modified = head->status == 304 && flight->validating;
     bool keeps = false;
-    if (flight->fills && !flight->not_modified)
+    if (flight->fills && !flight->not_modified && !leaves_stale(flight, head->status))
         keeps = cache_may_store(&flight->query, &flight->answer, &flight->store_why) == CACHE_STORE &&
                 (flight->length == SERVER_LENGTH_UNKNOWN || flight->length <= flight->settings->entry_max);
     route_scan_init(&flight->scan);
@@ -347,7 +354,10 @@ static struct cache_entry *make_entry(struct flight *flight)
 static bool entry_is_shared(struct flight *flight, const struct cache_entry *entry)
 {
     struct cache_found found;
-    cache_find(flight->owner->shared->cache, &flight->query, &found);
+    struct cache_query query = flight->query;
+    query.control = cache_control_parse(&(struct http_fields){0}, FIELD_CACHE_CONTROL);
+    query.control.present = true; /* what the opener asked of the cache is its own affair, Pragma included */
+    cache_find(flight->owner->shared->cache, &query, &found);
     bool same = found.entry == entry;
     if (found.entry)
         cache_release(found.entry);

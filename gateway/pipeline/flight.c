@@ -69,7 +69,7 @@ struct flight *flight_create(struct visit *visit)
     pthread_mutex_init(&flight->lock, NULL);
     list_init(&flight->waiters);
     list_init(&flight->in_air);
-    arena_init(&flight->arena, flight + 1, FLIGHT_ARENA_FIRST, FLIGHT_ARENA_MAX);
+    arena_init(&flight->arena, flight->first_block, FLIGHT_ARENA_FIRST, FLIGHT_ARENA_MAX);
     buf_init(&flight->replay, FLIGHT_REPLAY_MAX);
     buf_init(&flight->held, 1024 * 1024);
     flight->owner = visit->pipeline;

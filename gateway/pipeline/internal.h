@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "base/list.h"
 #include "base/map.h"
@@ -214,6 +215,8 @@ struct flight {
     enum upstream_failure failure;
     const char *why;
     bool sent;          /* a byte of the request left */
+
+    _Alignas(max_align_t) char first_block[]; /* the arena's */
 };
 
 /* One visit on one flight. Its own allocation, since a wake-up may still be on its way when the visit ends. */

@@ -43,7 +43,7 @@ static const char why_dots[] = "the path has a dot segment";
 static const char why_empty[] = "the path has an empty segment";
 static const char why_twice[] = "the path has an escape that was encoded twice";
 
-int route_hex_value(char c)
+static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -51,12 +51,16 @@ int route_hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Of two digits, or -1. */
+static int hex_pair(const char *digits)
+{
+    int high = hex_value(digits[0]), low = hex_value(digits[1]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
 int route_escape_value(struct slice s)
 {
-    if (s.len < 3 || s.ptr[0] != '%')
-        return -1;
-    int high = route_hex_value(s.ptr[1]), low = route_hex_value(s.ptr[2]);
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
+    return s.len < 3 || s.ptr[0] != '%' ? -1 : hex_pair(s.ptr + 1);
 }
 
 struct slice route_decode(struct arena *arena, struct slice segment)
@@ -107,9 +111,12 @@ static bool utf8_next(struct utf8 *utf8, unsigned char byte)
 
 /* --- rewriting ---------------------------------------------------------------------------------------- */
 
-/* In an escape that an escaped '%' hides: what a reader that decodes twice must not find. */
+/* In an escape that an escaped '%' hides (-1: it hides none): what a reader that decodes twice must not find.
+ */
 static bool is_dangerous(int byte)
 {
+    if (byte < 0)
+        return false;
     return byte < 0x20 || byte >= 0x7F || byte == '.' || byte == '/' || byte == '\\' || byte == '%' ||
            byte == ';';
 }
@@ -123,9 +130,7 @@ static const char *check_segment(struct slice segment)
         int byte = rest.ptr[0] == '%' ? route_escape_value(rest) : (unsigned char)rest.ptr[0];
         if (byte == ';')
             end = i;
-        else if (byte == '%' && rest.len >= 5 && route_hex_value(rest.ptr[3]) >= 0 &&
-                 route_hex_value(rest.ptr[4]) >= 0 &&
-                 is_dangerous(route_hex_value(rest.ptr[3]) << 4 | route_hex_value(rest.ptr[4])))
+        else if (byte == '%' && rest.len >= 5 && is_dangerous(hex_pair(rest.ptr + 3)))
             return why_twice;
     }
     if (end == 0)

@@ -15,8 +15,6 @@ enum route_outcome route_path_canonical(struct slice raw, struct arena *arena, s
 enum route_outcome route_tenant_find(const struct http_fields *fields, struct slice segment,
                                      struct arena *arena, struct route *out);
 
-/* 0-15, or -1. */
-int route_hex_value(char c);
 /* The byte of the "%XX" at the start of s, or -1. */
 int route_escape_value(struct slice s);
 /* Decodes a canonical segment, whose escapes are known to be good; the segment itself when it has none. ptr

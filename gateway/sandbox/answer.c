@@ -1,31 +1,42 @@
 /*
- * Answers as Rollout would give them, and what the knobs make of them: late, never, cut, or malformed. Rollout sends no ETag, no
- * Cache-Control and no Retry-After of its own; only knobs add such fields.
+ * Answers as Rollout would give them, and what the knobs make of them: late, never, cut, or malformed.
+ * Rollout sends no ETag, no Cache-Control and no Retry-After of its own; only knobs add such fields.
  */
 #include <stdlib.h>
 
 #include "base/digest.h"
 #include "sandbox/sandbox_internal.h"
 
-/* --- malformed answers --------------------------------------------------------------------------------------- */
+/* --- malformed answers
+ * --------------------------------------------------------------------------------------- */
 
-/* Each stands behind "HTTP/1.1 200 OK\r\n" and ends its head itself; what the server adds behind it no longer counts. */
+/* Each stands behind "HTTP/1.1 200 OK\r\n" and ends its head itself; what the server adds behind it no longer
+ * counts. */
 #define JSON_TYPE "Content-Type: application/json\r\n"
 static const struct malformed {
     const char *name;
     struct slice bytes;
 } malformed[] = {
-#define MALFORMED(name, text) {name, {text, sizeof(text) - 1}}
+#define MALFORMED(name, text)                                                                                \
+    {                                                                                                        \
+        name,                                                                                                \
+        {                                                                                                    \
+            text, sizeof(text) - 1                                                                           \
+        }                                                                                                    \
+    }
     MALFORMED("two-lengths", JSON_TYPE "Content-Length: 2\r\nContent-Length: 4\r\n\r\n{}{}"),
     MALFORMED("length-list", JSON_TYPE "Content-Length: 2, 4\r\n\r\n{}{}"),
     MALFORMED("bad-length", JSON_TYPE "Content-Length: 2x\r\n\r\n{}"),
     MALFORMED("negative-length", JSON_TYPE "Content-Length: -2\r\n\r\n{}"),
     MALFORMED("huge-length", JSON_TYPE "Content-Length: 99999999999999999999999\r\n\r\n{}"),
-    MALFORMED("cl-te", JSON_TYPE "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+    MALFORMED("cl-te",
+              JSON_TYPE "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
     MALFORMED("te-unknown", JSON_TYPE "Transfer-Encoding: chunked, wonder\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-    MALFORMED("two-te", JSON_TYPE "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+    MALFORMED("two-te", JSON_TYPE
+              "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
     MALFORMED("bad-chunk", JSON_TYPE "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
-    MALFORMED("huge-chunk", JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n11111111111111111\r\n{}\r\n0\r\n\r\n"),
+    MALFORMED("huge-chunk",
+              JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n11111111111111111\r\n{}\r\n0\r\n\r\n"),
     MALFORMED("chunk-end", JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n2\r\n{}}}\r\n0\r\n\r\n"),
     MALFORMED("bare-cr", JSON_TYPE "X-Note: a\rContent-Length: 4\r\nContent-Length: 2\r\n\r\n{}"),
     MALFORMED("bare-lf", JSON_TYPE "X-Note: a\nContent-Length: 4\r\nContent-Length: 2\r\n\r\n{}"),
@@ -70,7 +81,8 @@ static void send_malformed(struct sandbox_call *call)
     server_abort(call->x);
 }
 
-/* --- the head ------------------------------------------------------------------------------------------------ */
+/* --- the head
+ * ------------------------------------------------------------------------------------------------ */
 
 /* The fields beside the framing; ptr NULL when out of memory. */
 static struct slice make_fields(struct sandbox_call *call, const char *etag)
@@ -78,7 +90,8 @@ static struct slice make_fields(struct sandbox_call *call, const char *etag)
     const struct sandbox_knobs *knobs = &call->sandbox->knobs;
     char retry[48] = "";
     struct buf buf;
-    const char *cors = http_find(&call->x->request.fields, FIELD_ORIGIN) ? "Access-Control-Allow-Origin: *\r\n" : "";
+    const char *cors =
+        http_find(&call->x->request.fields, FIELD_ORIGIN) ? "Access-Control-Allow-Origin: *\r\n" : "";
     if (call->retry_after > 0) {
         buf_init_fixed(&buf, retry, sizeof retry - 1);
         buf_append_text(&buf, "Retry-After: ");
@@ -86,9 +99,10 @@ static struct slice make_fields(struct sandbox_call *call, const char *etag)
         buf_append_text(&buf, "\r\n");
         retry[buf.len] = '\0';
     }
-    return arena_format(&call->x->arena, "Content-Type: application/json; charset=utf-8\r\nDate: %.*s\r\n%s%s%s%.*s",
-                        SLICE_ARG(server_date()), retry, cors, etag, call->control ? 0 : (int)knobs->fields.len,
-                        knobs->fields.ptr ? knobs->fields.ptr : "");
+    return arena_format(
+        &call->x->arena, "Content-Type: application/json; charset=utf-8\r\nDate: %.*s\r\n%s%s%s%.*s",
+        SLICE_ARG(server_date()), retry, cors, etag, call->control ? 0 : (int)knobs->fields.len,
+        knobs->fields.ptr ? knobs->fields.ptr : "");
 }
 
 /* Only with the knob; true when the client has it already. */
@@ -129,14 +143,16 @@ static bool begin(struct sandbox_call *call)
     return true;
 }
 
-/* --- the body ------------------------------------------------------------------------------------------------ */
+/* --- the body
+ * ------------------------------------------------------------------------------------------------ */
 
 static void send_until(struct sandbox_call *call, size_t end)
 {
     struct slice part = slice_of(call->text->bytes + call->sent, end - call->sent);
     call->sent = end;
     if (part.len > 0)
-        server_write(call->x, (struct server_piece){part, sandbox_text_release, sandbox_text_retain(call->text)});
+        server_write(call->x,
+                     (struct server_piece){part, sandbox_text_release, sandbox_text_retain(call->text)});
 }
 
 /* In three pieces when chunked, so that there is something to put together. */
@@ -205,7 +221,8 @@ static void play(struct sandbox_call *call)
         send_rest(call);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------- */
+/* --- answers
+ * ------------------------------------------------------------------------------------------------- */
 
 static void on_latency_over(struct loop_timer *timer)
 {
@@ -221,8 +238,8 @@ void sandbox_answer_text(struct sandbox_call *call, int status, struct sandbox_t
     call->text = text ? text : sandbox_text_create(SLICE("{\"errorMessage\":\"Internal server error.\"}"));
     if (!call->text)
         server_abort(call->x);
-    else if (latency == 0 ||
-             loop_timer_set(sandbox->loop, &call->timer, loop_now(sandbox->loop) + latency, on_latency_over) != 0)
+    else if (latency == 0 || loop_timer_set(sandbox->loop, &call->timer, loop_now(sandbox->loop) + latency,
+                                            on_latency_over) != 0)
         play(call);
 }
 
@@ -236,8 +253,9 @@ void sandbox_answer_json(struct sandbox_call *call, int status, json_t *value)
 void sandbox_answer_error(struct sandbox_call *call, int status, const char *message)
 {
     bool core = call->api == SANDBOX_CORE && !call->control;
-    sandbox_answer_json(call, status, core ? json_pack("{s:[{s:s}]}", "errors", "message", message)
-                                           : json_pack("{s:s}", "errorMessage", message));
+    sandbox_answer_json(call, status,
+                        core ? json_pack("{s:[{s:s}]}", "errors", "message", message)
+                             : json_pack("{s:s}", "errorMessage", message));
 }
 
 void sandbox_answer_not_found(struct sandbox_call *call)

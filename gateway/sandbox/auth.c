@@ -35,8 +35,8 @@ static bool check_token(struct sandbox_call *call)
         !slice_equal_nocase(scheme, SLICE("bearer")))
         return refuse(call, 401, "Missing token.");
     enum token_verdict verdict =
-        token_verify(slice_trim(token), buf_slice(&call->sandbox->client_id), buf_slice(&call->sandbox->client_secret),
-                     clock_wall_ms() / 1000, &call->claims);
+        token_verify(slice_trim(token), buf_slice(&call->sandbox->client_id),
+                     buf_slice(&call->sandbox->client_secret), clock_wall_ms() / 1000, &call->claims);
     return verdict == TOKEN_GOOD || refuse(call, 401, verdict_text(verdict));
 }
 

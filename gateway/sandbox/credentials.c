@@ -1,11 +1,13 @@
-/* The core API: credentials, connectors, the beginning of OAuth (rollout-facts 3). Bare arrays, and errors in a form of their own. */
+/* The core API: credentials, connectors, the beginning of OAuth (rollout-facts 3). Bare arrays, and errors in
+ * a form of their own. */
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/digest.h"
 #include "sandbox/sandbox_internal.h"
 
-/* --- connectors ---------------------------------------------------------------------------------------------- */
+/* --- connectors
+ * ---------------------------------------------------------------------------------------------- */
 
 static const struct connector {
     const char *app_key, *name, *apis;
@@ -46,7 +48,8 @@ static bool same_key(struct slice a, struct slice b)
     struct buf x, y;
     buf_init_fixed(&x, one, sizeof one);
     buf_init_fixed(&y, other, sizeof other);
-    return event_normalise(&x, a) == 0 && event_normalise(&y, b) == 0 && slice_equal(buf_slice(&x), buf_slice(&y));
+    return event_normalise(&x, a) == 0 && event_normalise(&y, b) == 0 &&
+           slice_equal(buf_slice(&x), buf_slice(&y));
 }
 
 static const struct connector *find_connector(struct slice app_key)
@@ -73,17 +76,20 @@ static void list_connectors(struct sandbox_call *call)
     json_t *all = json_object();
     for (size_t i = 0; i < sizeof connectors / sizeof *connectors; i++) {
         const struct connector *connector = &connectors[i];
-        json_t *inputs = connector->oauth ? json_array()
-                                          : json_pack("[{s:s,s:s,s:b}]", "key", "apiKey", "type", "string", "secret", 1);
+        json_t *inputs = connector->oauth
+                             ? json_array()
+                             : json_pack("[{s:s,s:s,s:b}]", "key", "apiKey", "type", "string", "secret", 1);
         json_object_set_new(all, connector->app_key,
                             json_pack("{s:s,s:{s:s,s:o},s:{},s:o}", "name", connector->name, "auth", "type",
-                                      connector->oauth ? "oauth2" : "apiKey", "userInputsSchema", inputs, "authByPlan",
-                                      "entities", entities_of(sandbox_api_mask(slice_from(connector->apis)))));
+                                      connector->oauth ? "oauth2" : "apiKey", "userInputsSchema", inputs,
+                                      "authByPlan", "entities",
+                                      entities_of(sandbox_api_mask(slice_from(connector->apis)))));
     }
     sandbox_answer_json(call, 200, all);
 }
 
-/* --- credentials --------------------------------------------------------------------------------------------- */
+/* --- credentials
+ * --------------------------------------------------------------------------------------------- */
 
 struct sandbox_credential *sandbox_credential_find(const struct sandbox *sandbox, struct slice id)
 {
@@ -114,8 +120,7 @@ static char *make_mark(const struct sandbox *sandbox, const char *tenant, const 
     char storage[300];
     struct buf buf;
     bool first = true;
-    list_each(node, (struct list *)(uintptr_t)&sandbox->credential_order)
-    {
+    list_each (node, (struct list *)(uintptr_t)&sandbox->credential_order) {
         const struct sandbox_credential *other = container_of(node, struct sandbox_credential, order);
         first = first && strcmp(other->tenant, tenant) != 0;
     }
@@ -133,7 +138,8 @@ static char *make_mark(const struct sandbox *sandbox, const char *tenant, const 
     return strdup(storage);
 }
 
-static struct sandbox_credential *add_credential(struct sandbox *sandbox, const struct sandbox_account *account)
+static struct sandbox_credential *add_credential(struct sandbox *sandbox,
+                                                 const struct sandbox_account *account)
 {
     struct sandbox_credential *credential = calloc(1, sizeof *credential);
     struct buf tenant;
@@ -160,13 +166,14 @@ static struct sandbox_credential *add_credential(struct sandbox *sandbox, const 
 int sandbox_credentials_seed(struct sandbox *sandbox)
 {
     for (const struct sandbox_account *account = sandbox_accounts; account->tenant; account++) {
-        if (account->credential_id && !add_credential(sandbox, account))
+        if (!add_credential(sandbox, account))
             return ERR_NOMEM;
     }
     return 0;
 }
 
-/* --- as JSON ------------------------------------------------------------------------------------------------- */
+/* --- as JSON
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool asks(const struct sandbox_call *call, const char *name)
 {
@@ -182,11 +189,11 @@ static json_t *describe(const struct sandbox_credential *credential, bool data, 
     json_t *value = json_pack("{s:s,s:s,s:s,s:o}", "id", credential->id, "createdAt", created, "appKey",
                               credential->app_key, "label", json_sprintf("%s account", credential->mark));
     if (data)
-        json_object_set_new(value, "data",
-                            json_pack("{s:o,s:o,s:s}", "accessToken",
-                                      json_sprintf("sandbox-secret-access-%s", credential->mark), "refreshToken",
-                                      json_sprintf("sandbox-secret-refresh-%s", credential->mark), "tokenType",
-                                      "Bearer"));
+        json_object_set_new(
+            value, "data",
+            json_pack("{s:o,s:o,s:s}", "accessToken",
+                      json_sprintf("sandbox-secret-access-%s", credential->mark), "refreshToken",
+                      json_sprintf("sandbox-secret-refresh-%s", credential->mark), "tokenType", "Bearer"));
     if (profile)
         json_object_set_new(value, "profile", json_pack("{s:s}", "accountName", credential->mark));
     if (credential->sync)
@@ -199,18 +206,19 @@ static void list_credentials(struct sandbox_call *call)
     json_t *all = json_array();
     struct slice app_key;
     bool narrow = url_query_find(call->query, SLICE("appKey"), &app_key) && app_key.len > 0;
-    list_each(node, &call->sandbox->credential_order)
-    {
+    list_each (node, &call->sandbox->credential_order) {
         const struct sandbox_credential *credential = container_of(node, struct sandbox_credential, order);
         if (strcmp(credential->tenant, call->claims.sub) != 0)
             continue;
         if (!narrow || same_key(app_key, slice_from(credential->app_key)))
-            json_array_append_new(all, describe(credential, asks(call, "includeData"), asks(call, "includeProfile")));
+            json_array_append_new(
+                all, describe(credential, asks(call, "includeData"), asks(call, "includeProfile")));
     }
     sandbox_answer_json(call, 200, all);
 }
 
-static void connect_credential(struct sandbox_call *call, const struct connector *connector, const json_t *body)
+static void connect_credential(struct sandbox_call *call, const struct connector *connector,
+                               const json_t *body)
 {
     struct sandbox *sandbox = call->sandbox;
     char id[SANDBOX_ID_SIZE];
@@ -238,8 +246,9 @@ static void create_credential(struct sandbox_call *call)
         sandbox_answer_error(call, 400, connector ? "Invalid entitiesToSync." : "Unknown appKey.");
     else if (!strcmp(connector->app_key, "gmail-otp"))
         sandbox_answer_json(call, 200,
-                            json_pack("{s:s,s:s,s:s,s:s}", "action", "OTP_REQUEST", "otpChallengeId", "sandbox-otp",
-                                      "titleHTML", "Enter the code", "messageHTML", "We sent you a code."));
+                            json_pack("{s:s,s:s,s:s,s:s}", "action", "OTP_REQUEST", "otpChallengeId",
+                                      "sandbox-otp", "titleHTML", "Enter the code", "messageHTML",
+                                      "We sent you a code."));
     else
         connect_credential(call, connector, body);
     json_decref(body);
@@ -271,7 +280,8 @@ static void delete_credential(struct sandbox_call *call)
 static void update_credential(struct sandbox_call *call)
 {
     struct sandbox_credential *credential = own_credential(call, call->segments[1]);
-    json_t *body = credential ? sandbox_call_object(call) : NULL, *sync = json_object_get(body, "entitiesToSync");
+    json_t *body = credential ? sandbox_call_object(call) : NULL,
+           *sync = json_object_get(body, "entitiesToSync");
     if (!credential) {
         sandbox_answer_not_found(call);
     } else if (body && !json_is_object(sync)) {
@@ -284,7 +294,8 @@ static void update_credential(struct sandbox_call *call)
     json_decref(body);
 }
 
-/* --- paths --------------------------------------------------------------------------------------------------- */
+/* --- paths
+ * --------------------------------------------------------------------------------------------------- */
 
 static void start_oauth(struct sandbox_call *call)
 {
@@ -295,10 +306,11 @@ static void start_oauth(struct sandbox_call *call)
     if (body && !connector)
         sandbox_answer_error(call, 400, "Unknown appKey.");
     else if (body)
-        sandbox_answer_json(call, 200,
-                            json_pack("{s:o,s:s}", "url",
-                                      json_sprintf("https://login.example/%s/authorize?state=%s", connector->app_key, id),
-                                      "requestId", id));
+        sandbox_answer_json(
+            call, 200,
+            json_pack("{s:o,s:s}", "url",
+                      json_sprintf("https://login.example/%s/authorize?state=%s", connector->app_key, id),
+                      "requestId", id));
     json_decref(body);
 }
 
@@ -318,7 +330,8 @@ void sandbox_core(struct sandbox_call *call)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         bool fits = paths[i].method == call->method && paths[i].segments == call->segment_count &&
                     slice_equal(call->segments[0], slice_from(paths[i].first));
-        if (fits && (paths[i].serve != start_oauth || slice_equal(call->segments[1], SLICE("authorize-url")))) {
+        if (fits &&
+            (paths[i].serve != start_oauth || slice_equal(call->segments[1], SLICE("authorize-url")))) {
             paths[i].serve(call);
             return;
         }

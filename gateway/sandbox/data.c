@@ -1,4 +1,5 @@
-/* Records in memory. A value is never changed in place: a change makes a new one, so that `latest` and `seen` may share. */
+/* Records in memory. A value is never changed in place: a change makes a new one, so that `latest` and `seen`
+ * may share. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -17,7 +18,8 @@ struct change {
 
 static void on_changes_due(struct loop_timer *timer);
 
-/* --- texts --------------------------------------------------------------------------------------------------- */
+/* --- texts
+ * --------------------------------------------------------------------------------------------------- */
 
 struct sandbox_text *sandbox_text_create(struct slice bytes)
 {
@@ -35,7 +37,8 @@ struct sandbox_text *sandbox_text_from(const json_t *value)
 {
     struct buf buf;
     buf_init(&buf, SANDBOX_ANSWER_MAX);
-    struct sandbox_text *text = value && json_write(&buf, value) == 0 ? sandbox_text_create(buf_slice(&buf)) : NULL;
+    struct sandbox_text *text =
+        value && json_write(&buf, value) == 0 ? sandbox_text_create(buf_slice(&buf)) : NULL;
     buf_deinit(&buf);
     return text;
 }
@@ -54,7 +57,8 @@ void sandbox_text_release(void *object)
         free(text);
 }
 
-/* --- records ------------------------------------------------------------------------------------------------- */
+/* --- records
+ * ------------------------------------------------------------------------------------------------- */
 
 static void free_record(struct sandbox_record *record)
 {
@@ -113,12 +117,12 @@ static struct sandbox_record *add_record(struct sandbox_collection *collection, 
     return record;
 }
 
-static size_t place_of(const struct sandbox_collection *collection, const struct sandbox_record *record)
+size_t sandbox_collection_place(const struct sandbox_collection *collection, uint64_t order)
 {
     size_t low = 0, high = collection->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (collection->at[middle]->order < record->order)
+        if (collection->at[middle]->order < order)
             low = middle + 1;
         else
             high = middle;
@@ -128,7 +132,7 @@ static size_t place_of(const struct sandbox_collection *collection, const struct
 
 static void remove_record(struct sandbox_collection *collection, struct sandbox_record *record)
 {
-    size_t place = place_of(collection, record);
+    size_t place = sandbox_collection_place(collection, record->order);
     map_remove(&collection->ids, &record->node);
     collection->count--;
     memmove(collection->at + place, collection->at + place + 1,
@@ -136,9 +140,11 @@ static void remove_record(struct sandbox_collection *collection, struct sandbox_
     free_record(record);
 }
 
-/* --- changes ------------------------------------------------------------------------------------------------- */
+/* --- changes
+ * ------------------------------------------------------------------------------------------------- */
 
-/* What happened comes to be seen. The value is taken; the record is gone afterwards when nothing is left of it. */
+/* What happened comes to be seen. The value is taken; the record is gone afterwards when nothing is left of
+ * it. */
 static void apply(const struct change *change)
 {
     struct sandbox_record *record = change->record;
@@ -149,6 +155,8 @@ static void apply(const struct change *change)
     buf_init_fixed(&name, id, sizeof id - 1);
     buf_append_text(&name, record->id);
     id[name.len] = '\0';
+    collection->visible -= record->seen != NULL;
+    collection->visible += change->value != NULL;
     json_decref(record->seen);
     record->seen = change->value;
     sandbox_text_release(record->text);
@@ -175,8 +183,7 @@ static void apply_queued(struct sandbox *sandbox, struct change *change)
 static void apply_due(struct sandbox *sandbox)
 {
     uint64_t now = loop_now(sandbox->loop), next = UINT64_MAX;
-    list_each_safe(node, &sandbox->changes)
-    {
+    list_each_safe (node, &sandbox->changes) {
         struct change *change = container_of(node, struct change, node);
         if (change->due <= now)
             apply_queued(sandbox, change);
@@ -187,14 +194,16 @@ static void apply_due(struct sandbox *sandbox)
         loop_timer_set(sandbox->loop, &sandbox->change_timer, next, on_changes_due);
 }
 
-static void on_changes_due(struct loop_timer *timer) { apply_due(container_of(timer, struct sandbox, change_timer)); }
+static void on_changes_due(struct loop_timer *timer)
+{
+    apply_due(container_of(timer, struct sandbox, change_timer));
+}
 
 /* What waits for the record is seen now; the record stays. */
 static void flush(struct sandbox *sandbox, struct sandbox_record *record)
 {
     record->pending++;
-    list_each_safe(node, &sandbox->changes)
-    {
+    list_each_safe (node, &sandbox->changes) {
         struct change *change = container_of(node, struct change, node);
         if (change->record == record)
             apply_queued(sandbox, change);
@@ -223,8 +232,7 @@ static void publish(struct sandbox_collection *collection, struct sandbox_record
         return;
     }
     *change = made;
-    list_each(node, &sandbox->changes)
-    {
+    list_each (node, &sandbox->changes) {
         const struct change *other = container_of(node, struct change, node);
         if (other->record == record && other->due > due)
             due = other->due;
@@ -240,8 +248,7 @@ static void publish(struct sandbox_collection *collection, struct sandbox_record
 void sandbox_data_drop_changes(struct sandbox *sandbox)
 {
     loop_timer_clear(sandbox->loop, &sandbox->change_timer);
-    list_each_safe(node, &sandbox->changes)
-    {
+    list_each_safe (node, &sandbox->changes) {
         struct change *change = container_of(node, struct change, node);
         list_remove(&change->node);
         change->record->pending--;
@@ -251,7 +258,8 @@ void sandbox_data_drop_changes(struct sandbox *sandbox)
     sandbox->change_count = 0;
 }
 
-/* --- writes -------------------------------------------------------------------------------------------------- */
+/* --- writes
+ * -------------------------------------------------------------------------------------------------- */
 
 static void stamp(json_t *value, const char *key)
 {
@@ -272,7 +280,8 @@ static json_t *dress(const struct sandbox_collection *collection, json_t *fields
         stamp(value, "created");
         stamp(value, "updated");
         stamp(value, "rolloutUpdated");
-        json_object_set_new(value, "originalIds", json_pack("{s:s}", app, id + (strlen(id) > 8 ? strlen(id) - 8 : 0)));
+        json_object_set_new(value, "originalIds",
+                            json_pack("{s:s}", app, id + (strlen(id) > 8 ? strlen(id) - 8 : 0)));
         json_object_set_new(value, "original", json_pack("{s:{s:s}}", app, "rolloutId", id));
     }
     json_decref(fields);
@@ -297,8 +306,8 @@ struct sandbox_record *sandbox_data_create(struct sandbox_collection *collection
     return record;
 }
 
-int sandbox_data_update(struct sandbox_collection *collection, struct sandbox_record *record, const json_t *set,
-                        const struct sandbox_write *write)
+int sandbox_data_update(struct sandbox_collection *collection, struct sandbox_record *record,
+                        const json_t *set, const struct sandbox_write *write)
 {
     json_t *value = json_copy(record->latest);
     const char *key;
@@ -340,10 +349,12 @@ int sandbox_data_seed(struct sandbox_collection *collection, json_t *value)
     }
     record->latest = value;
     record->seen = json_incref(value);
+    collection->visible++;
     return 0;
 }
 
-/* --- collections --------------------------------------------------------------------------------------------- */
+/* --- collections
+ * --------------------------------------------------------------------------------------------- */
 
 void sandbox_collection_destroy(struct sandbox_collection *collection)
 {
@@ -367,7 +378,8 @@ static int fill(struct sandbox_collection *collection, unsigned people)
     return 0;
 }
 
-struct sandbox_collection *sandbox_collection_of(struct sandbox *sandbox, struct sandbox_credential *credential,
+struct sandbox_collection *sandbox_collection_of(struct sandbox *sandbox,
+                                                 struct sandbox_credential *credential,
                                                  const struct sandbox_entity *entity)
 {
     struct sandbox_collection **place = &credential->collections[sandbox_entity_index(entity)];

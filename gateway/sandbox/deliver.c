@@ -1,13 +1,21 @@
 /*
- * Deliveries: each is posted, signed, until someone answers 2xx, with growing pauses; the queue is bounded, and what does not fit is
- * dropped and counted. A delivery stands in `queue` until it is due and there is room, then in `flying`.
+ * Deliveries: each is posted, signed, until someone answers 2xx, with growing pauses; the queue is bounded,
+ * and what does not fit is dropped and counted. A delivery stands in `queue` until it is due and there is
+ * room, then in `flying`.
  */
 #include <stdlib.h>
 
 #include "base/random.h"
 #include "sandbox/sandbox_internal.h"
 
-enum { QUEUE_MAX = 10000, FLIGHTS_MAX = 32, ORIGINS_MAX = 256, URL_MAX = 2048, PAUSE_MAX_MS = 60000, SIGNATURE_MAX = 128 };
+enum {
+    QUEUE_MAX = 10000,
+    FLIGHTS_MAX = 32,
+    ORIGINS_MAX = 256,
+    URL_MAX = 2048,
+    PAUSE_MAX_MS = 60000,
+    SIGNATURE_MAX = 128
+};
 
 struct delivery {
     struct list node;
@@ -23,7 +31,10 @@ struct delivery {
 
 static void launch_due(struct sandbox *sandbox);
 
-static void on_deliver_timer(struct loop_timer *timer) { launch_due(container_of(timer, struct sandbox, deliver_timer)); }
+static void on_deliver_timer(struct loop_timer *timer)
+{
+    launch_due(container_of(timer, struct sandbox, deliver_timer));
+}
 
 static void free_delivery(struct delivery *delivery)
 {
@@ -32,12 +43,14 @@ static void free_delivery(struct delivery *delivery)
     free(delivery);
 }
 
-/* --- flights ------------------------------------------------------------------------------------------------- */
+/* --- flights
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Doubled each time, and spread a little so that they do not come together again. */
 static uint64_t pause_of(const struct delivery *delivery)
 {
-    uint64_t base = delivery->sandbox->knobs.retry_ms, shift = delivery->attempts < 16 ? delivery->attempts - 1 : 16;
+    uint64_t base = delivery->sandbox->knobs.retry_ms,
+             shift = delivery->attempts < 16 ? delivery->attempts - 1 : 16;
     uint64_t pause = base << shift;
     if (pause > PAUSE_MAX_MS || pause < base)
         pause = PAUSE_MAX_MS;
@@ -62,7 +75,10 @@ static void land(struct delivery *delivery)
     launch_due(sandbox);
 }
 
-static void on_head(void *user, const struct http_response *head) { ((struct delivery *)user)->status = head->status; }
+static void on_head(void *user, const struct http_response *head)
+{
+    ((struct delivery *)user)->status = head->status;
+}
 
 static void on_body(void *user, struct slice data)
 {
@@ -70,7 +86,10 @@ static void on_body(void *user, struct slice data)
     (void)data;
 }
 
-static void on_end(void *user) { land(user); }
+static void on_end(void *user)
+{
+    land(user);
+}
 
 static void on_fail(void *user, enum upstream_failure failure, bool sent, const char *why)
 {
@@ -84,7 +103,8 @@ static void on_fail(void *user, enum upstream_failure failure, bool sent, const 
 static void on_writable(void *user)
 {
     struct delivery *delivery = user;
-    struct slice rest = slice_of(delivery->body->bytes + delivery->sent, delivery->body->len - delivery->sent);
+    struct slice rest =
+        slice_of(delivery->body->bytes + delivery->sent, delivery->body->len - delivery->sent);
     if (rest.len > 0)
         delivery->sent += upstream_send(delivery->transfer, rest, true);
 }
@@ -92,10 +112,10 @@ static void on_writable(void *user)
 static const struct upstream_hooks hooks = {on_head, on_body, on_end, on_fail, on_writable};
 
 /* Origins outlive the upstream that uses them: they are kept to the end. */
-static const struct upstream_origin *find_origin(struct sandbox *sandbox, const struct url *url, struct slice text)
+static const struct upstream_origin *find_origin(struct sandbox *sandbox, const struct url *url,
+                                                 struct slice text)
 {
-    list_each(node, &sandbox->origins)
-    {
+    list_each (node, &sandbox->origins) {
         const struct sandbox_origin *known = container_of(node, struct sandbox_origin, node);
         if (known->origin.https == url->https && slice_equal(known->origin.authority, url->authority))
             return &known->origin;
@@ -119,8 +139,9 @@ static void write_head(const struct delivery *delivery, const struct url *url, s
     if (url->query.len > 0)
         buf_append_char(out, '?');
     buf_append_slice(out, url->query);
-    buf_append_format(out, " HTTP/1.1\r\nHost: %.*s\r\nContent-Type: application/json\r\nUser-Agent: Rollout\r\n"
-                           "Content-Length: %zu\r\nX-Rollout-Signature: ",
+    buf_append_format(out,
+                      " HTTP/1.1\r\nHost: %.*s\r\nContent-Type: application/json\r\nUser-Agent: Rollout\r\n"
+                      "Content-Length: %zu\r\nX-Rollout-Signature: ",
                       SLICE_ARG(url->authority), body.len);
     event_sign(sandbox->options.signature, buf_slice(&sandbox->client_secret), body, out);
     buf_append_text(out, "\r\n\r\n");
@@ -154,7 +175,8 @@ static bool launch(struct delivery *delivery)
     return delivery->transfer != NULL;
 }
 
-/* --- the queue ----------------------------------------------------------------------------------------------- */
+/* --- the queue
+ * ----------------------------------------------------------------------------------------------- */
 
 static void take_off(struct sandbox *sandbox, struct delivery *delivery)
 {
@@ -176,8 +198,7 @@ static void launch_due(struct sandbox *sandbox)
     uint64_t now = loop_now(sandbox->loop), next = UINT64_MAX;
     if (sandbox->closing || sandbox->knobs.deliver_paused)
         return;
-    list_each_safe(node, &sandbox->queue)
-    {
+    list_each_safe (node, &sandbox->queue) {
         struct delivery *delivery = container_of(node, struct delivery, node);
         if (sandbox->flights >= FLIGHTS_MAX)
             return;
@@ -197,9 +218,8 @@ void sandbox_deliver_wake(struct sandbox *sandbox)
 
 static void enqueue(struct sandbox *sandbox, struct slice url, struct sandbox_text *body)
 {
-    struct delivery *delivery = sandbox->queued < QUEUE_MAX && url.len <= URL_MAX
-                                    ? malloc(sizeof *delivery + url.len + 1)
-                                    : NULL;
+    struct delivery *delivery =
+        sandbox->queued < QUEUE_MAX && url.len <= URL_MAX ? malloc(sizeof *delivery + url.len + 1) : NULL;
     if (!delivery) {
         sandbox->stats.dropped++;
         return;
@@ -223,8 +243,7 @@ void sandbox_deliver(struct sandbox *sandbox, struct slice url, struct sandbox_t
 void sandbox_deliver_clear(struct sandbox *sandbox)
 {
     loop_timer_clear(sandbox->loop, &sandbox->deliver_timer);
-    list_each_safe(node, &sandbox->flying)
-    {
+    list_each_safe (node, &sandbox->flying) {
         struct delivery *delivery = container_of(node, struct delivery, node);
         upstream_cancel(delivery->transfer);
         free_delivery(delivery);
@@ -234,4 +253,7 @@ void sandbox_deliver_clear(struct sandbox *sandbox)
     sandbox->queued = sandbox->flights = 0;
 }
 
-size_t sandbox_deliver_waiting(const struct sandbox *sandbox) { return sandbox->queued + sandbox->flights; }
+size_t sandbox_deliver_waiting(const struct sandbox *sandbox)
+{
+    return sandbox->queued + sandbox->flights;
+}

@@ -1,4 +1,5 @@
-/* The one table of what the APIs hold (rollout-facts 4.1 and 4.3): everything else of the room is driven by it. */
+/* The one table of what the APIs hold (rollout-facts 4.1 and 4.3): everything else of the room is driven by
+ * it. */
 #include "sandbox/sandbox_internal.h"
 
 enum {
@@ -11,16 +12,21 @@ enum {
     PEOPLE = SANDBOX_SEEDS_PEOPLE,
 };
 
-#define HOOK_FIELDS   "!url !event filters{ status=Active|Disabled"
-#define PERSON_FIELDS                                                                                                 \
-    "!firstName !lastName name assignedUserId@users officeId stage~Lead|Prospect|Client|Past-Client stageId tags[ "  \
-    "addresses[ emails[ phones[ source averageBeds# averagePrice# birthday^ lastActivity^ lastActivityType "         \
-    "contactTypes[ jobTitle companyName communicationsConsent{ assignedPondId timeframeId sourceId systemSource"
-#define USER_FIELDS                                                                                                   \
-    "!email !firstName !lastName !phone !role~Agent|Broker|Admin !status~Active !username !type~user !address{ "      \
+#define HOOK_FIELDS "!url !event filters{ status=Active|Disabled"
+#define PERSON_FIELDS                                                                                        \
+    "!firstName !lastName name assignedUserId@users officeId stage~Lead|Prospect|Client|Past-Client "        \
+    "stageId tags[ "                                                                                         \
+    "addresses[ emails[ phones[ source averageBeds# averagePrice# birthday^ lastActivity^ "                  \
+    "lastActivityType~calls|notes "                                                                          \
+    "contactTypes[ jobTitle companyName communicationsConsent{ assignedPondId timeframeId sourceId "         \
+    "systemSource"
+#define USER_FIELDS                                                                                          \
+    "!email !firstName !lastName !phone !role~Agent|Broker|Admin !status~Active !username !type~user "       \
+    "!address{ "                                                                                             \
     "timezone~America/New_York|America/Chicago teamId offices[ name"
-#define MAIL_FIELDS                                                                                                   \
-    "!subject !body !sender{ !recipients[ personId@people userId@users threadId@email-threads isRead? isStarred? "    \
+#define MAIL_FIELDS                                                                                          \
+    "!subject !body !sender{ !recipients[ personId@people userId@users threadId@email-threads isRead? "      \
+    "isStarred? "                                                                                            \
     "isIncoming? sent^ received^"
 
 const struct sandbox_entity sandbox_entities[] = {
@@ -29,20 +35,27 @@ const struct sandbox_entity sandbox_entities[] = {
     {SANDBOX_CRM, "tasks", "tasks", ALL | ACTIVITY, 12,
      "!personId@people name type~Follow-Up|Call|Email assignedUserId@users dueDateTime^ isCompleted?"},
     {SANDBOX_CRM, "calls", "calls", ALL | ACTIVITY, 12,
-     "!personId@people !phone !isIncoming? userId@users note outcome~Interested|No-Answer duration# toNumber fromNumber "
+     "!personId@people !phone !isIncoming? userId@users note outcome~Interested|No-Answer duration# toNumber "
+     "fromNumber "
      "recordingUrl"},
     {SANDBOX_CRM, "textMessages", "textmessages", ALL | ACTIVITY, 12,
-     "!personId@people !message !isIncoming? userId@users status~Delivered|Sent toNumber fromNumber externalLabel "
+     "!personId@people !message !isIncoming? userId@users status~Delivered|Sent toNumber fromNumber "
+     "externalLabel "
      "externalUrl sent^"},
     {SANDBOX_CRM, "events", "events", ALL | ACTIVITY, 12,
-     "personId@people noteId@notes propertyId message description source system type~Registration|Property-Inquiry "
+     "personId@people noteId@notes propertyId message description source system "
+     "type~Registration|Property-Inquiry "
      "pageTitle pageUrl pageReferrer pageDuration# occurredAt^"},
     {SANDBOX_CRM, "appointments", "appointments", ALL | ACTIVITY, 6,
-     "!personId@people !appointmentTypeId@appointment-types !title !location userId@users description isAllDay? type "
-     "startsAt^ endsAt^ createdById@users updatedById@users appointmentOutcomeId@appointment-outcomes outcome "
+     "!personId@people !appointmentTypeId@appointment-types !title !location userId@users description "
+     "isAllDay? type "
+     "startsAt^ endsAt^ createdById@users updatedById@users appointmentOutcomeId@appointment-outcomes "
+     "outcome "
      "outcomeReason invitees["},
-    {SANDBOX_CRM, "appointment-types", "appointment-types", ALL, 3, "!name~Showing|Listing|Closing !orderWeight#"},
-    {SANDBOX_CRM, "appointment-outcomes", "appointment-outcomes", ALL, 3, "!name~Met|No-Show|Moved !orderWeight#"},
+    {SANDBOX_CRM, "appointment-types", "appointment-types", ALL, 3,
+     "!name~Showing|Listing|Closing !orderWeight#"},
+    {SANDBOX_CRM, "appointment-outcomes", "appointment-outcomes", ALL, 3,
+     "!name~Met|No-Show|Moved !orderWeight#"},
     {SANDBOX_CRM, "emailMessages", "emailmessages", LIST | GET | CREATE | ACTIVITY, 12, MAIL_FIELDS},
     {SANDBOX_CRM, "users", "users", ALL | SANDBOX_ARRAY_CREATED, 3, USER_FIELDS},
     {SANDBOX_CRM, "teams", "teams", ALL | SANDBOX_HIDDEN, 2, "!name"},
@@ -63,7 +76,8 @@ const struct sandbox_entity sandbox_entities[] = {
      "!name description timezone~America/New_York color~#1a73e8 isPrimary? isReadOnly?"},
     {SANDBOX_CALENDAR, "calendarEvents", "calendarEvents", ALL, 12,
      "!calendarId@calendars !title start^ end^ isAllDay? timezone~America/New_York organizer{ attendees[ "
-     "status~confirmed|tentative visibility~default recurrence{ conference{ busy? capacity# hideParticipants?"},
+     "status~confirmed|tentative visibility~default recurrence{ conference{ busy? capacity# "
+     "hideParticipants?"},
     {SANDBOX_CALENDAR, "webhooks", "webhooks", HOOKS, 0, HOOK_FIELDS},
 
     {SANDBOX_TMS, "transactions", "transactions", ALL, PEOPLE,
@@ -79,8 +93,10 @@ const struct sandbox_entity sandbox_entities[] = {
 
     {SANDBOX_LOS, "loans", "loans", ALL, PEOPLE,
      "interestRate# amount# term# loanToValue# type~Conventional|FHA|VA purpose~Purchase|Refinance "
-     "status~Application|Processing|Funded rateAndTerms{ stage~Started|Underwriting stageHistory[ userParticipantIds[ "
-     "borrowerParticipantIds[ participatingUserIds[ borrowers[ loanFolder archived? applicationDate^ closingDate^"},
+     "status~Application|Processing|Funded rateAndTerms{ stage~Started|Underwriting stageHistory[ "
+     "userParticipantIds[ "
+     "borrowerParticipantIds[ participatingUserIds[ borrowers[ loanFolder archived? applicationDate^ "
+     "closingDate^"},
     {SANDBOX_LOS, "borrowers", "borrowers", ALL, PEOPLE,
      "firstName lastName loanId@loans emails[ phones[ birthday^ maritalStatus"},
     {SANDBOX_LOS, "properties", "properties", ALL, 6,
@@ -92,19 +108,22 @@ const struct sandbox_entity sandbox_entities[] = {
     {SANDBOX_MORTGAGE_CRM, "people", "people", ALL, PEOPLE, PERSON_FIELDS},
     {SANDBOX_MORTGAGE_CRM, "users", "users", ALL | SANDBOX_ARRAY_CREATED, 3, USER_FIELDS},
     {SANDBOX_MORTGAGE_CRM, "notes", "notes", ALL | ACTIVITY, 6, "!personId@people subject body isHtml?"},
-    {SANDBOX_MORTGAGE_CRM, "loans", "loans", ALL, 6, "amount# interestRate# term# status~Lead|Application|Funded"},
+    {SANDBOX_MORTGAGE_CRM, "loans", "loans", ALL, 6,
+     "amount# interestRate# term# status~Lead|Application|Funded"},
     {SANDBOX_MORTGAGE_CRM, "webhooks", "webhooks", HOOKS, 0, HOOK_FIELDS},
 };
 const size_t sandbox_entity_count = sizeof sandbox_entities / sizeof *sandbox_entities;
 
 static const char *const api_names[SANDBOX_API_COUNT + 1] = {
-    [SANDBOX_CORE] = "core",   [SANDBOX_CRM] = "crm",
-    [SANDBOX_TMS] = "tms",     [SANDBOX_LOS] = "los",
-    [SANDBOX_EMAIL] = "email", [SANDBOX_MORTGAGE_CRM] = "mortgage-crm",
-    [SANDBOX_API_COUNT] = "",  [SANDBOX_CALENDAR] = "calendar",
+    [SANDBOX_CORE] = "core",  [SANDBOX_CRM] = "crm",           [SANDBOX_TMS] = "tms",
+    [SANDBOX_LOS] = "los",    [SANDBOX_EMAIL] = "email",       [SANDBOX_MORTGAGE_CRM] = "mortgage-crm",
+    [SANDBOX_API_COUNT] = "", [SANDBOX_CALENDAR] = "calendar",
 };
 
-const char *sandbox_api_name(enum sandbox_api api) { return api_names[api]; }
+const char *sandbox_api_name(enum sandbox_api api)
+{
+    return api_names[api];
+}
 
 enum sandbox_api sandbox_api_find(struct slice name)
 {
@@ -137,7 +156,10 @@ const struct sandbox_entity *sandbox_entity_find(enum sandbox_api api, struct sl
     return NULL;
 }
 
-size_t sandbox_entity_index(const struct sandbox_entity *entity) { return (size_t)(entity - sandbox_entities); }
+size_t sandbox_entity_index(const struct sandbox_entity *entity)
+{
+    return (size_t)(entity - sandbox_entities);
+}
 
 void sandbox_event_name(const struct sandbox_entity *entity, const char *what, struct buf *out)
 {
@@ -148,7 +170,8 @@ void sandbox_event_name(const struct sandbox_entity *entity, const char *what, s
     buf_append_text(out, what);
 }
 
-/* --- fields -------------------------------------------------------------------------------------------------- */
+/* --- fields
+ * -------------------------------------------------------------------------------------------------- */
 
 bool sandbox_spec_next(const char **rest, struct sandbox_spec *spec)
 {

@@ -1,10 +1,12 @@
-/* Webhooks (rollout-facts 5): which subscriptions an event meets, and the payload, which names neither tenant nor credential. */
+/* Webhooks (rollout-facts 5): which subscriptions an event meets, and the payload, which names neither tenant
+ * nor credential. */
 #include "base/clock.h"
 #include "sandbox/sandbox_internal.h"
 
 enum { NAME_MAX_LEN = 64, PAYLOAD_MAX = 256 * 1024 };
 
-/* --- names --------------------------------------------------------------------------------------------------- */
+/* --- names
+ * --------------------------------------------------------------------------------------------------- */
 
 static bool same_name(struct slice a, struct slice b)
 {
@@ -12,7 +14,8 @@ static bool same_name(struct slice a, struct slice b)
     struct buf x, y;
     buf_init_fixed(&x, one, sizeof one);
     buf_init_fixed(&y, other, sizeof other);
-    return event_normalise(&x, a) == 0 && event_normalise(&y, b) == 0 && slice_equal(buf_slice(&x), buf_slice(&y));
+    return event_normalise(&x, a) == 0 && event_normalise(&y, b) == 0 &&
+           slice_equal(buf_slice(&x), buf_slice(&y));
 }
 
 static bool match_entity(const struct sandbox_entity *entity, struct slice name, struct buf *out)
@@ -42,7 +45,8 @@ bool sandbox_event_known(enum sandbox_api api, struct slice name, struct buf *ou
     return false;
 }
 
-/* --- subscriptions ------------------------------------------------------------------------------------------- */
+/* --- subscriptions
+ * ------------------------------------------------------------------------------------------- */
 
 bool sandbox_hook_check(struct sandbox_call *call, json_t *fields, bool partial)
 {
@@ -68,7 +72,8 @@ bool sandbox_hook_check(struct sandbox_call *call, json_t *fields, bool partial)
     return true;
 }
 
-/* --- events -------------------------------------------------------------------------------------------------- */
+/* --- events
+ * -------------------------------------------------------------------------------------------------- */
 
 /* The uri lacks the /api of the API's own paths, as documented. */
 static struct sandbox_text *make_payload(const struct sandbox_entity *entity, struct slice event,
@@ -79,14 +84,16 @@ static struct sandbox_text *make_payload(const struct sandbox_entity *entity, st
     sandbox_fresh_id(id);
     sandbox_format_time(clock_wall_ms(), false, now);
     buf_init(&buf, PAYLOAD_MAX);
-    buf_append_format(&buf, "{\"eventId\":\"%s\",\"eventCreated\":\"%s\",\"event\":\"%.*s\",\"resourceIds\":[", id, now,
-                      SLICE_ARG(event));
+    buf_append_format(&buf,
+                      "{\"eventId\":\"%s\",\"eventCreated\":\"%s\",\"event\":\"%.*s\",\"resourceIds\":[", id,
+                      now, SLICE_ARG(event));
     for (size_t i = 0; i < count; i++) {
         buf_append_text(&buf, i ? ",\"" : "\"");
         buf_append_json(&buf, slice_from(ids[i]));
         buf_append_char(&buf, '"');
     }
-    buf_append_format(&buf, "],\"uri\":\"https://%s.universal.rollout.com/%s?ids=", sandbox_api_name(entity->api),
+    buf_append_format(&buf,
+                      "],\"uri\":\"https://%s.universal.rollout.com/%s?ids=", sandbox_api_name(entity->api),
                       entity->path);
     for (size_t i = 0; i < count; i++) {
         if (i)
@@ -107,8 +114,8 @@ static bool wants(const struct sandbox_record *subscription, struct slice event)
 }
 
 /* One payload, and so one eventId, for all who subscribed. */
-void sandbox_emit(struct sandbox *sandbox, struct sandbox_credential *credential, const struct sandbox_entity *entity,
-                  const char *what, const char *const *ids, size_t count)
+void sandbox_emit(struct sandbox *sandbox, struct sandbox_credential *credential,
+                  const struct sandbox_entity *entity, const char *what, const char *const *ids, size_t count)
 {
     const struct sandbox_entity *hooks = sandbox_entity_find(entity->api, SLICE("webhooks"));
     struct sandbox_collection *all = hooks ? sandbox_collection_of(sandbox, credential, hooks) : NULL;
@@ -129,20 +136,22 @@ void sandbox_emit(struct sandbox *sandbox, struct sandbox_credential *credential
     sandbox_text_release(payload);
 }
 
-/* --- by hand ------------------------------------------------------------------------------------------------- */
+/* --- by hand
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool is_subscribed(const struct sandbox_collection *hooks, struct slice url, struct slice event)
 {
     for (size_t i = 0; i < hooks->count; i++) {
         const json_t *value = hooks->at[i]->latest;
-        if (value && slice_equal(json_text(value, "url"), url) && slice_equal(json_text(value, "event"), event))
+        if (value && slice_equal(json_text(value, "url"), url) &&
+            slice_equal(json_text(value, "event"), event))
             return true;
     }
     return false;
 }
 
-static int subscribe_event(struct sandbox_collection *hooks, struct slice url, const struct sandbox_entity *entity,
-                           const char *what)
+static int subscribe_event(struct sandbox_collection *hooks, struct slice url,
+                           const struct sandbox_entity *entity, const char *what)
 {
     const struct sandbox_write write = {0};
     char storage[NAME_MAX_LEN];
@@ -156,7 +165,8 @@ static int subscribe_event(struct sandbox_collection *hooks, struct slice url, c
     return sandbox_data_create(hooks, fields, &write) ? 0 : ERR_NOMEM;
 }
 
-static int subscribe_entity(struct sandbox_collection *hooks, struct slice url, const struct sandbox_entity *entity)
+static int subscribe_entity(struct sandbox_collection *hooks, struct slice url,
+                            const struct sandbox_entity *entity)
 {
     static const char *const endings[] = {"Created", "Updated", "Deleted", "TagsCreated"};
     size_t count = strcmp(entity->path, "people") ? 3 : 4;

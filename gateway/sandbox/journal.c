@@ -1,4 +1,5 @@
-/* What the sandbox saw: counters always, whole requests when asked to record. Tests read here what reached Rollout. */
+/* What the sandbox saw: counters always, whole requests when asked to record. Tests read here what reached
+ * Rollout. */
 #include <stdlib.h>
 
 #include "base/digest.h"
@@ -6,7 +7,8 @@
 
 enum { HEAD_MAX = 256 * 1024, PART_MAX = 8192 };
 
-/* --- entries ------------------------------------------------------------------------------------------------- */
+/* --- entries
+ * ------------------------------------------------------------------------------------------------- */
 
 static void release_entry(struct sandbox_entry *entry)
 {
@@ -59,7 +61,8 @@ static void write_part(struct buf *out, const char *name, struct slice part)
     struct buf buf;
     struct fault fault;
     buf_init_fixed(&buf, storage, sizeof storage);
-    json_t *value = digest_unbase64url(&buf, part) == 0 ? json_read(buf_slice(&buf), sizeof storage, &fault) : NULL;
+    json_t *value =
+        digest_unbase64url(&buf, part) == 0 ? json_read(buf_slice(&buf), sizeof storage, &fault) : NULL;
     buf_append_format(out, ",\"%s\":", name);
     if (!value || json_write(out, value) != 0)
         buf_append_text(out, "null");
@@ -85,7 +88,8 @@ static struct sandbox_text *describe(const struct sandbox_call *call)
     write_string(&buf, request->method_name);
     buf_append_text(&buf, ",\"target\":");
     write_string(&buf, request->target);
-    buf_append_format(&buf, ",\"version\":\"1.%d\",\"api\":\"%s\"", request->minor, sandbox_api_name(call->api));
+    buf_append_format(&buf, ",\"version\":\"1.%d\",\"api\":\"%s\"", request->minor,
+                      sandbox_api_name(call->api));
     write_headers(&buf, &request->fields);
     write_token(&buf, &request->fields);
     struct sandbox_text *text = buf.failed ? NULL : sandbox_text_create(buf_slice(&buf));
@@ -134,8 +138,7 @@ bool sandbox_journal_write(const struct sandbox *sandbox, struct buf *out)
 {
     const char *separator = "";
     buf_append_text(out, "{\"requests\":[");
-    list_each(node, (struct list *)(uintptr_t)&sandbox->journal)
-    {
+    list_each (node, (struct list *)(uintptr_t)&sandbox->journal) {
         const struct sandbox_entry *entry = container_of(node, struct sandbox_entry, node);
         buf_append_text(out, separator);
         buf_append_char(out, '{');
@@ -153,16 +156,21 @@ bool sandbox_journal_write(const struct sandbox *sandbox, struct buf *out)
     return !out->failed;
 }
 
-/* --- counters ------------------------------------------------------------------------------------------------ */
+/* --- counters
+ * ------------------------------------------------------------------------------------------------ */
 
-static json_t *number(uint64_t value) { return json_integer((json_int_t)value); }
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
 
 static json_t *stats_by_api(const struct sandbox_stats *stats)
 {
     json_t *object = json_object();
     for (unsigned i = 0; i <= SANDBOX_API_COUNT; i++) {
         if (stats->by_api[i] > 0)
-            json_object_set_new(object, i < SANDBOX_API_COUNT ? sandbox_api_name((enum sandbox_api)i) : "none",
+            json_object_set_new(object,
+                                i < SANDBOX_API_COUNT ? sandbox_api_name((enum sandbox_api)i) : "none",
                                 number(stats->by_api[i]));
     }
     return object;
@@ -203,9 +211,10 @@ json_t *sandbox_stats_json(const struct sandbox *sandbox)
     json_t *object = json_pack("{s:o,s:o,s:o,s:o,s:o}", "requests", number(stats->requests), "by_api",
                                stats_by_api(stats), "by_entity", stats_by_entity(sandbox), "by_status",
                                stats_by_status(stats), "unanswered", number(stats->unanswered));
-    json_t *deliveries = json_pack("{s:o,s:o,s:o,s:o,s:o}", "attempts", number(stats->attempts), "delivered",
-                                   number(stats->delivered), "failed", number(stats->failed), "dropped",
-                                   number(stats->dropped), "waiting", number(sandbox_deliver_waiting(sandbox)));
+    json_t *deliveries =
+        json_pack("{s:o,s:o,s:o,s:o,s:o}", "attempts", number(stats->attempts), "delivered",
+                  number(stats->delivered), "failed", number(stats->failed), "dropped",
+                  number(stats->dropped), "waiting", number(sandbox_deliver_waiting(sandbox)));
     json_object_set_new(object, "events", number(stats->events));
     json_object_set_new(object, "deliveries", deliveries);
     json_object_set_new(object, "connections", number(server_connections(sandbox->server)));

@@ -1,9 +1,11 @@
-/* The knobs: one JSON object, merged from what was told so far, and read as a whole, so that a refused change leaves no trace. */
+/* The knobs: one JSON object, merged from what was told so far, and read as a whole, so that a refused change
+ * leaves no trace. */
 #include "sandbox/sandbox_internal.h"
 
 static const int invalid = ERR_INVALID;
 
-/* --- single values ------------------------------------------------------------------------------------------- */
+/* --- single values
+ * ------------------------------------------------------------------------------------------- */
 
 static int read_ms(const json_t *value, const char *key, uint64_t *out, struct fault *fault)
 {
@@ -16,20 +18,22 @@ static int read_ms(const json_t *value, const char *key, uint64_t *out, struct f
 static const struct {
     const char *key;
     size_t offset;
-} numbers[] = {
-    {"latency_ms", offsetof(struct sandbox_knobs, latency_ms)},
-    {"lag_ms", offsetof(struct sandbox_knobs, lag_ms)},
-    {"rate", offsetof(struct sandbox_knobs, rate)},
-    {"first_sync_ms", offsetof(struct sandbox_knobs, first_sync_ms)},
-    {"retry_ms", offsetof(struct sandbox_knobs, retry_ms)},
-    {"deliver_delay_ms", offsetof(struct sandbox_knobs, deliver_delay_ms)},
-}, flags[] = {
-    {"chunked", offsetof(struct sandbox_knobs, chunked)},
-    {"close_delimited", offsetof(struct sandbox_knobs, close_delimited)},
-    {"record", offsetof(struct sandbox_knobs, record)},
-    {"etag", offsetof(struct sandbox_knobs, etag)},
-    {"deliver_twice", offsetof(struct sandbox_knobs, deliver_twice)},
-    {"deliver_paused", offsetof(struct sandbox_knobs, deliver_paused)},
+} numbers[] =
+    {
+        {"latency_ms", offsetof(struct sandbox_knobs, latency_ms)},
+        {"lag_ms", offsetof(struct sandbox_knobs, lag_ms)},
+        {"rate", offsetof(struct sandbox_knobs, rate)},
+        {"first_sync_ms", offsetof(struct sandbox_knobs, first_sync_ms)},
+        {"retry_ms", offsetof(struct sandbox_knobs, retry_ms)},
+        {"deliver_delay_ms", offsetof(struct sandbox_knobs, deliver_delay_ms)},
+},
+  flags[] = {
+      {"chunked", offsetof(struct sandbox_knobs, chunked)},
+      {"close_delimited", offsetof(struct sandbox_knobs, close_delimited)},
+      {"record", offsetof(struct sandbox_knobs, record)},
+      {"etag", offsetof(struct sandbox_knobs, etag)},
+      {"deliver_twice", offsetof(struct sandbox_knobs, deliver_twice)},
+      {"deliver_paused", offsetof(struct sandbox_knobs, deliver_paused)},
 };
 
 /* 1: it is another kind of knob. */
@@ -59,7 +63,8 @@ static int read_fields(struct sandbox_knobs *knobs, const json_t *value, struct 
     json_object_foreach((json_t *)(uintptr_t)value, name, text)
     {
         struct slice line = json_text(value, name);
-        if (!json_is_string(text) || !field_is_token(slice_from(name)) || (line.len > 0 && !field_is_value(line)))
+        if (!json_is_string(text) || !field_is_token(slice_from(name)) ||
+            (line.len > 0 && !field_is_value(line)))
             return fault_set(fault, invalid, "fields: not a header field: %.64s", name);
         buf_append_text(&knobs->fields, name);
         buf_append_text(&knobs->fields, ": ");
@@ -69,11 +74,13 @@ static int read_fields(struct sandbox_knobs *knobs, const json_t *value, struct 
     return knobs->fields.failed ? fault_set(fault, invalid, "fields: too many") : 0;
 }
 
-/* --- rules --------------------------------------------------------------------------------------------------- */
+/* --- rules
+ * --------------------------------------------------------------------------------------------------- */
 
 static int read_where(struct sandbox_rule *rule, struct slice text)
 {
-    static const char *const names[] = {[SANDBOX_BEFORE] = "before", [SANDBOX_HEAD] = "head", [SANDBOX_BODY] = "body"};
+    static const char *const names[] = {
+        [SANDBOX_BEFORE] = "before", [SANDBOX_HEAD] = "head", [SANDBOX_BODY] = "body"};
     unsigned first = rule->kind == SANDBOX_FAULT_STALL ? SANDBOX_HEAD : SANDBOX_BEFORE;
     for (unsigned i = first; i <= SANDBOX_BODY; i++) {
         if (slice_equal(text, slice_from(names[i]))) {
@@ -114,7 +121,8 @@ static const struct kind {
     {"malformed", "name", SANDBOX_FAULT_MALFORMED},
 };
 
-static int read_rule(struct sandbox_knobs *knobs, const struct kind *kind, const json_t *value, struct fault *fault)
+static int read_rule(struct sandbox_knobs *knobs, const struct kind *kind, const json_t *value,
+                     struct fault *fault)
 {
     struct sandbox_rule rule = {.kind = kind->kind, .left = UINT64_MAX};
     const json_t *what = value, *times, *after, *ms;
@@ -143,7 +151,8 @@ static int read_rule(struct sandbox_knobs *knobs, const struct kind *kind, const
     return rc;
 }
 
-static int read_rules(struct sandbox_knobs *knobs, const struct kind *kind, const json_t *value, struct fault *fault)
+static int read_rules(struct sandbox_knobs *knobs, const struct kind *kind, const json_t *value,
+                      struct fault *fault)
 {
     const json_t *one;
     size_t i;
@@ -158,7 +167,8 @@ static int read_rules(struct sandbox_knobs *knobs, const struct kind *kind, cons
     return 0;
 }
 
-/* --- the whole ----------------------------------------------------------------------------------------------- */
+/* --- the whole
+ * ----------------------------------------------------------------------------------------------- */
 
 static int read_knob(struct sandbox_knobs *knobs, const char *key, const json_t *value, struct fault *fault)
 {
@@ -255,7 +265,8 @@ void sandbox_knobs_deinit(struct sandbox_knobs *knobs)
     *knobs = (struct sandbox_knobs){0};
 }
 
-/* --- in use -------------------------------------------------------------------------------------------------- */
+/* --- in use
+ * -------------------------------------------------------------------------------------------------- */
 
 static bool fits(const json_t *match, const char *key, struct slice value)
 {

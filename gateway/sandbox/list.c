@@ -4,7 +4,8 @@
 #include "base/digest.h"
 #include "sandbox/sandbox_internal.h"
 
-/* --- cursors: opaque to clients, "order.offset" to us -------------------------------------------------------- */
+/* --- cursors: opaque to clients, "order.offset" to us
+ * -------------------------------------------------------- */
 
 enum { CURSOR_MAX = 64 };
 
@@ -35,7 +36,8 @@ void sandbox_cursor_write(struct buf *out, uint64_t after, size_t offset)
     digest_base64url(out, buf.ptr, buf.len);
 }
 
-/* --- filters ------------------------------------------------------------------------------------------------- */
+/* --- filters
+ * ------------------------------------------------------------------------------------------------- */
 
 enum { VALUE_MAX = 8192 };
 
@@ -93,7 +95,10 @@ static bool has_tag(const json_t *record, struct slice wanted)
     return false;
 }
 
-static bool has_id(const json_t *record, struct slice wanted) { return in_list(wanted, json_text(record, "id")); }
+static bool has_id(const json_t *record, struct slice wanted)
+{
+    return in_list(wanted, json_text(record, "id"));
+}
 
 static bool has_person(const json_t *record, struct slice wanted)
 {
@@ -165,7 +170,8 @@ static bool is_filtered(struct slice query)
     return false;
 }
 
-/* --- the page ------------------------------------------------------------------------------------------------ */
+/* --- the page
+ * ------------------------------------------------------------------------------------------------ */
 
 /* What stands before the page, is on it, and whether more follows: the walk of one request. */
 struct walk {
@@ -239,13 +245,32 @@ static void visit(struct walk *walk, struct sandbox_record *record)
     walk->last = record->order;
 }
 
+static void walk_all(struct walk *walk)
+{
+    for (size_t i = 0; i < walk->collection->count; i++)
+        visit(walk, walk->collection->at[i]);
+}
+
+/* When every record counts, only those of the page need be looked at. */
+static void walk_page(struct walk *walk)
+{
+    const struct sandbox_collection *collection = walk->collection;
+    struct sandbox_page *page = &walk->page;
+    size_t start = page->cursor ? sandbox_collection_place(collection, page->after + 1) : page->offset;
+    walk->passed = page->offset;
+    walk->before = start < collection->count ? start : collection->count;
+    for (size_t i = walk->before; i < collection->count && !walk->more; i++)
+        visit(walk, collection->at[i]);
+    page->total = collection->count;
+}
+
 /* The request's own URL with `next` in the place of what said where to begin. */
 static void write_link(struct walk *walk, struct buf *out)
 {
     const struct sandbox_call *call = walk->call;
-    struct slice rest = call->query, pair, key, value;
+    struct slice host = call->x->request.host, rest = call->query, pair, key, value;
     buf_append_text(out, "http://");
-    buf_append_slice(out, call->x->request.host);
+    buf_append_slice(out, host.len > 0 ? host : buf_slice(&call->sandbox->address));
     buf_append_slice(out, call->path);
     buf_append_char(out, '?');
     while (rest.len > 0) {
@@ -265,8 +290,9 @@ static void write_envelope(struct walk *walk, struct buf *out)
     const struct sandbox_page *page = &walk->page;
     const char *collection = walk->collection->entity->collection;
     struct buf link;
-    buf_append_format(out, "{\"_metadata\":{\"collection\":\"%s\",\"offset\":%zu,\"limit\":%zu,\"total\":%zu,\"next\":",
-                      collection, page->cursor ? walk->before : page->offset, page->limit, page->total);
+    buf_append_format(
+        out, "{\"_metadata\":{\"collection\":\"%s\",\"offset\":%zu,\"limit\":%zu,\"total\":%zu,\"next\":",
+        collection, page->cursor ? walk->before : page->offset, page->limit, page->total);
     if (walk->more) {
         buf_append_char(out, '"');
         sandbox_cursor_write(out, walk->last, walk->before + page->shown);
@@ -300,8 +326,10 @@ void sandbox_list(struct sandbox_call *call)
     buf_init(&answer, SANDBOX_ANSWER_MAX);
     walk.out = &records;
     walk.query = is_filtered(call->query) ? call->query : slice_of(NULL, 0);
-    for (size_t i = 0; i < walk.collection->count; i++)
-        visit(&walk, walk.collection->at[i]);
+    if (walk.query.len == 0 && walk.collection->visible == walk.collection->count)
+        walk_page(&walk);
+    else
+        walk_all(&walk);
     write_envelope(&walk, &answer);
     bool failed = records.failed || answer.failed;
     sandbox_answer_text(call, 200, failed ? NULL : sandbox_text_create(buf_slice(&answer)));

@@ -49,7 +49,8 @@ static void complete_name(json_t *fields, const json_t *before)
     const json_t *a = first ? first : json_object_get(before, "firstName");
     const json_t *b = last ? last : json_object_get(before, "lastName");
     if (json_is_string(a) && json_is_string(b))
-        json_object_set_new(fields, "name", json_sprintf("%s %s", json_string_value(a), json_string_value(b)));
+        json_object_set_new(fields, "name",
+                            json_sprintf("%s %s", json_string_value(a), json_string_value(b)));
 }
 
 static bool complete(struct sandbox_call *call, json_t *fields, const json_t *before)
@@ -70,12 +71,14 @@ static void answer_created(struct sandbox_call *call, const struct sandbox_recor
 
 void sandbox_record_create(struct sandbox_call *call)
 {
-    struct sandbox_collection *collection = sandbox_collection_of(call->sandbox, call->credential, call->entity);
+    struct sandbox_collection *collection =
+        sandbox_collection_of(call->sandbox, call->credential, call->entity);
     struct sandbox_write write = {.lag_ms = call->sandbox->knobs.lag_ms};
     json_t *given = sandbox_call_object(call);
     json_t *fields = given ? read_fields(call, given, false) : NULL;
     if (fields && complete(call, fields, NULL)) {
-        struct sandbox_record *record = collection ? sandbox_data_create(collection, json_incref(fields), &write) : NULL;
+        struct sandbox_record *record =
+            collection ? sandbox_data_create(collection, json_incref(fields), &write) : NULL;
         if (record) {
             sandbox_special_created(call, given, record);
             answer_created(call, record);
@@ -109,7 +112,8 @@ static void merge_tags(struct sandbox_call *call, json_t *fields, const json_t *
     json_object_set_new(fields, "tags", tags);
 }
 
-static void update(struct sandbox_call *call, struct sandbox_collection *collection, struct sandbox_record *record)
+static void update(struct sandbox_call *call, struct sandbox_collection *collection,
+                   struct sandbox_record *record)
 {
     struct sandbox_write write = {.lag_ms = call->sandbox->knobs.lag_ms};
     json_t *given = sandbox_call_object(call);
@@ -123,7 +127,8 @@ static void update(struct sandbox_call *call, struct sandbox_collection *collect
     json_decref(given);
 }
 
-static void erase(struct sandbox_call *call, struct sandbox_collection *collection, struct sandbox_record *record)
+static void erase(struct sandbox_call *call, struct sandbox_collection *collection,
+                  struct sandbox_record *record)
 {
     struct sandbox_write write = {.lag_ms = call->sandbox->knobs.lag_ms};
     sandbox_data_delete(collection, record, &write);
@@ -132,7 +137,8 @@ static void erase(struct sandbox_call *call, struct sandbox_collection *collecti
 
 void sandbox_record_serve(struct sandbox_call *call)
 {
-    struct sandbox_collection *collection = sandbox_collection_of(call->sandbox, call->credential, call->entity);
+    struct sandbox_collection *collection =
+        sandbox_collection_of(call->sandbox, call->credential, call->entity);
     struct sandbox_record *record = collection ? sandbox_record_find(collection, call->segments[1]) : NULL;
     unsigned can = call->entity->flags;
     if (!collection)

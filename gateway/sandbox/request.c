@@ -5,7 +5,8 @@
 
 static const char not_ready[] = "Data for this credential is not ready yet. Please try again.";
 
-/* --- the target ---------------------------------------------------------------------------------------------- */
+/* --- the target
+ * ---------------------------------------------------------------------------------------------- */
 
 /* ptr is NULL for a bad escape. */
 static struct slice decode_segment(struct sandbox_call *call, struct slice segment)
@@ -54,7 +55,8 @@ static void read_target(struct sandbox_call *call)
     }
 }
 
-/* --- who answers --------------------------------------------------------------------------------------------- */
+/* --- who answers
+ * --------------------------------------------------------------------------------------------- */
 
 /* Some tenants may meet in one window: then they share it. */
 static bool is_over_rate(struct sandbox_call *call)
@@ -130,7 +132,8 @@ static void decide(struct sandbox_call *call)
     }
 }
 
-/* --- the exchange -------------------------------------------------------------------------------------------- */
+/* --- the exchange
+ * -------------------------------------------------------------------------------------------- */
 
 static void on_done(struct server_exchange *x, enum server_outcome outcome)
 {
@@ -161,10 +164,11 @@ static void on_collected(struct server_exchange *x, enum problem problem, struct
 /* A browser asks first (rollout-facts 1). */
 static void answer_preflight(struct sandbox_call *call)
 {
-    server_begin(call->x, 204,
-                 SLICE("Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n"
-                       "Access-Control-Allow-Headers: authorization, content-type, x-rollout-credential-id\r\n"),
-                 0);
+    server_begin(
+        call->x, 204,
+        SLICE("Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n"
+              "Access-Control-Allow-Headers: authorization, content-type, x-rollout-credential-id\r\n"),
+        0);
     server_end(call->x);
 }
 

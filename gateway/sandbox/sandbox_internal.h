@@ -1,8 +1,9 @@
 /*
- * What the files of this room share. A request walks: request.c reads the target and decides about faults, auth.c says who calls,
- * then the handler of the entity (list, record, special, credentials) answers through answer.c, which also plays the knobs'
- * tricks on the wire. Records live in data.c: `latest` is what the system behind knows, `seen` what reads show, and a
- * change becomes seen after the knob's lag; at that moment its webhook event is emitted (hooks.c, deliver.c).
+ * What the files of this room share. A request walks: request.c reads the target and decides about faults,
+ * auth.c says who calls, then the handler of the entity (list, record, special, credentials) answers through
+ * answer.c, which also plays the knobs' tricks on the wire. Records live in data.c: `latest` is what the
+ * system behind knows, `seen` what reads show, and a change becomes seen after the knob's lag; at that moment
+ * its webhook event is emitted (hooks.c, deliver.c).
  */
 #ifndef SANDBOX_SANDBOX_INTERNAL_H
 #define SANDBOX_SANDBOX_INTERNAL_H
@@ -19,6 +20,7 @@
 enum {
     SANDBOX_BODY_MAX = 10 * 1024 * 1024,
     SANDBOX_ANSWER_MAX = 64 * 1024 * 1024,
+    SANDBOX_PEOPLE_DEFAULT = 25,
     SANDBOX_LIMIT_DEFAULT = 50, /* Rollout tells neither; its own clients use both */
     SANDBOX_LIMIT_MAX = 100,
     SANDBOX_SEGMENTS = 5,
@@ -36,7 +38,8 @@ enum {
 struct sandbox_call;
 struct sandbox_collection;
 
-/* --- entity.c: what there is --------------------------------------------------------------------------------- */
+/* --- entity.c: what there is
+ * --------------------------------------------------------------------------------- */
 
 enum sandbox_api {
     SANDBOX_CORE,
@@ -82,7 +85,8 @@ extern const size_t sandbox_entity_count;
 const struct sandbox_entity *sandbox_entity_find(enum sandbox_api api, struct slice path);
 size_t sandbox_entity_index(const struct sandbox_entity *entity);
 
-/* One word of an entity's `fields`: "!" required, the name, and its type: none string, "#" number, "?" boolean, "[" array, "{" object,
+/* One word of an entity's `fields`: "!" required, the name, and its type: none string, "#" number, "?"
+ * boolean, "[" array, "{" object,
  * "^" time, "@people" id of a record, "=a|b" one of these, "~a|b" a string with examples. */
 struct sandbox_spec {
     struct slice name, detail;
@@ -90,14 +94,16 @@ struct sandbox_spec {
     bool required;
 };
 bool sandbox_spec_next(const char **rest, struct sandbox_spec *spec);
-/* Errors as an array of {path, message}, empty when all is well; NULL when out of memory. `partial`: nothing is required. */
+/* Errors as an array of {path, message}, empty when all is well; NULL when out of memory. `partial`: nothing
+ * is required. */
 json_t *sandbox_entity_check(const struct sandbox_entity *entity, const json_t *value, bool partial);
 /* The known fields of the value. NULL when out of memory. */
 json_t *sandbox_entity_pick(const struct sandbox_entity *entity, const json_t *value);
 /* "smartListsUpdated" from smart-lists and Updated. */
 void sandbox_event_name(const struct sandbox_entity *entity, const char *what, struct buf *out);
 
-/* --- data.c: records ----------------------------------------------------------------------------------------- */
+/* --- data.c: records
+ * ----------------------------------------------------------------------------------------- */
 
 /* Bytes that answers share with the record they belong to. */
 struct sandbox_text {
@@ -118,7 +124,7 @@ struct sandbox_credential {
     unsigned apis;
     uint64_t ready_ms; /* 409 before */
     int64_t created_ms;
-    json_t *sync;      /* entitiesToSync, or NULL */
+    json_t *sync;                            /* entitiesToSync, or NULL */
     struct sandbox_collection **collections; /* by entity; NULL until first asked for */
 };
 
@@ -138,6 +144,7 @@ struct sandbox_collection {
     struct map ids;
     struct sandbox_record **at; /* in the order of creation */
     size_t count, capacity;
+    size_t visible; /* those with a `seen` */
     uint64_t next_order;
 };
 
@@ -149,20 +156,23 @@ struct sandbox_write {
 };
 
 /* Seeds at first use. NULL when out of memory. */
-struct sandbox_collection *sandbox_collection_of(struct sandbox *sandbox, struct sandbox_credential *credential,
+struct sandbox_collection *sandbox_collection_of(struct sandbox *sandbox,
+                                                 struct sandbox_credential *credential,
                                                  const struct sandbox_entity *entity);
 void sandbox_collection_destroy(struct sandbox_collection *collection);
 /* Also those that no read shows: look at `seen` or `latest`. */
 struct sandbox_record *sandbox_record_find(const struct sandbox_collection *collection, struct slice id);
+/* Where the first record stands whose order is not below. */
+size_t sandbox_collection_place(const struct sandbox_collection *collection, uint64_t order);
 /* Serialised as reads see it; borrowed. NULL when out of memory. */
 struct sandbox_text *sandbox_record_text(struct sandbox_record *record);
-/* Takes `fields` (also on failure; NULL is a failure). The record, which lives until a delete of it is seen; NULL when out of memory
- * or full. */
+/* Takes `fields` (also on failure; NULL is a failure). The record, which lives until a delete of it is seen;
+ * NULL when out of memory or full. */
 struct sandbox_record *sandbox_data_create(struct sandbox_collection *collection, json_t *fields,
                                            const struct sandbox_write *write);
 /* Sets the members of `set`. The record has a `latest`. 0 or ERR_NOMEM. */
-int sandbox_data_update(struct sandbox_collection *collection, struct sandbox_record *record, const json_t *set,
-                        const struct sandbox_write *write);
+int sandbox_data_update(struct sandbox_collection *collection, struct sandbox_record *record,
+                        const json_t *set, const struct sandbox_write *write);
 int sandbox_data_delete(struct sandbox_collection *collection, struct sandbox_record *record,
                         const struct sandbox_write *write);
 /* Puts in a record of the beginning: no event, no lag. Takes value. */
@@ -170,8 +180,8 @@ int sandbox_data_seed(struct sandbox_collection *collection, json_t *value);
 void sandbox_data_drop_changes(struct sandbox *sandbox);
 
 /* seed.c: a record as `n`th example; NULL when out of memory. */
-json_t *sandbox_seed(const struct sandbox_credential *credential, const struct sandbox_entity *entity, unsigned people,
-                     unsigned n);
+json_t *sandbox_seed(const struct sandbox_credential *credential, const struct sandbox_entity *entity,
+                     unsigned people, unsigned n);
 unsigned sandbox_seed_count(const struct sandbox_entity *entity, unsigned people);
 void sandbox_seed_id(const char *credential_id, const struct sandbox_entity *entity, unsigned n,
                      char out[SANDBOX_ID_SIZE]);
@@ -180,7 +190,8 @@ void sandbox_fresh_id(char out[SANDBOX_ID_SIZE]);
 /* "2026-01-01T00:00:00.000Z", or with "+00:00" and no fraction as in events. */
 void sandbox_format_time(int64_t wall_ms, bool fraction, char out[SANDBOX_TIME_SIZE]);
 
-/* --- list.c -------------------------------------------------------------------------------------------------- */
+/* --- list.c
+ * -------------------------------------------------------------------------------------------------- */
 
 struct sandbox_page {
     size_t offset, limit, total;
@@ -195,7 +206,8 @@ void sandbox_cursor_write(struct buf *out, uint64_t after, size_t offset);
 bool sandbox_filter(const struct sandbox_entity *entity, const json_t *record, struct slice query);
 void sandbox_list(struct sandbox_call *call);
 
-/* --- the other handlers -------------------------------------------------------------------------------------- */
+/* --- the other handlers
+ * -------------------------------------------------------------------------------------- */
 
 /* record.c: POST of a collection, and GET, PUT, DELETE of a record. */
 void sandbox_record_create(struct sandbox_call *call);
@@ -217,9 +229,16 @@ void sandbox_control(struct sandbox_call *call, struct slice what);
 /* auth.c: false when answered (401, 403). */
 bool sandbox_auth(struct sandbox_call *call);
 
-/* --- knobs.c ------------------------------------------------------------------------------------------------- */
+/* --- knobs.c
+ * ------------------------------------------------------------------------------------------------- */
 
-enum sandbox_fault { SANDBOX_FAULT_NONE, SANDBOX_FAULT_STATUS, SANDBOX_FAULT_STALL, SANDBOX_FAULT_RESET, SANDBOX_FAULT_MALFORMED };
+enum sandbox_fault {
+    SANDBOX_FAULT_NONE,
+    SANDBOX_FAULT_STATUS,
+    SANDBOX_FAULT_STALL,
+    SANDBOX_FAULT_RESET,
+    SANDBOX_FAULT_MALFORMED
+};
 enum sandbox_where { SANDBOX_BEFORE, SANDBOX_HEAD, SANDBOX_BODY };
 
 struct sandbox_rule {
@@ -252,7 +271,8 @@ void sandbox_knobs_deinit(struct sandbox_knobs *knobs);
 const struct sandbox_rule *sandbox_knobs_match(struct sandbox_knobs *knobs, const struct sandbox_call *call);
 bool sandbox_knobs_holds(const struct sandbox_knobs *knobs, const char *credential_id);
 
-/* --- journal.c: what was seen -------------------------------------------------------------------------------- */
+/* --- journal.c: what was seen
+ * -------------------------------------------------------------------------------- */
 
 struct sandbox_entry {
     struct list node;
@@ -276,13 +296,15 @@ void sandbox_journal_clear(struct sandbox *sandbox);
 bool sandbox_journal_write(const struct sandbox *sandbox, struct buf *out);
 json_t *sandbox_stats_json(const struct sandbox *sandbox);
 
-/* --- hooks.c, deliver.c -------------------------------------------------------------------------------------- */
+/* --- hooks.c, deliver.c
+ * -------------------------------------------------------------------------------------- */
 
 /* Is the event one of the API's? The canonical spelling is appended to out (not NULL) then. */
 bool sandbox_event_known(enum sandbox_api api, struct slice name, struct buf *out);
 /* `what`: "Created", "Updated", "Deleted" or a longer ending. */
-void sandbox_emit(struct sandbox *sandbox, struct sandbox_credential *credential, const struct sandbox_entity *entity,
-                  const char *what, const char *const *ids, size_t count);
+void sandbox_emit(struct sandbox *sandbox, struct sandbox_credential *credential,
+                  const struct sandbox_entity *entity, const char *what, const char *const *ids,
+                  size_t count);
 /* Checks and completes a subscription that is about to be stored: false when answered (422). */
 bool sandbox_hook_check(struct sandbox_call *call, json_t *fields, bool partial);
 
@@ -297,7 +319,8 @@ void sandbox_deliver_wake(struct sandbox *sandbox);
 void sandbox_deliver_clear(struct sandbox *sandbox);
 size_t sandbox_deliver_waiting(const struct sandbox *sandbox);
 
-/* --- the whole ----------------------------------------------------------------------------------------------- */
+/* --- the whole
+ * ----------------------------------------------------------------------------------------------- */
 
 enum { SANDBOX_WINDOWS = 256 };
 
@@ -334,7 +357,7 @@ struct sandbox_call {
     struct server_exchange *x;
     enum method method; /* HEAD is GET here */
     enum sandbox_api api;
-    struct slice path, query; /* path as sent, query without '?' */
+    struct slice path, query;                /* path as sent, query without '?' */
     struct slice segments[SANDBOX_SEGMENTS]; /* behind /{api}/api/, decoded */
     size_t segment_count;
     struct slice body;
@@ -352,6 +375,8 @@ struct sandbox_call {
     bool control, stalled;
 };
 
+/* sandbox.c: back to the beginning: data, knobs, counters. ERR_NOMEM leaves it empty. */
+int sandbox_reset(struct sandbox *sandbox);
 /* request.c */
 void sandbox_on_request(void *owner, struct server_exchange *x);
 

@@ -1,5 +1,6 @@
-/* Examples. All of it follows from credential, entity and number, so that two runs (and two sandboxes) agree, records can name each other
- * before they exist, and a value tells whose it is: a leak between tenants is seen at a glance. */
+/* Examples. All of it follows from credential, entity and number, so that two runs (and two sandboxes) agree,
+ * records can name each other before they exist, and a value tells whose it is: a leak between tenants is
+ * seen at a glance. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -11,17 +12,20 @@ static const int64_t seed_epoch_ms = 1767225600000; /* 2026-01-01 */
 enum { HOUR_MS = 3600 * 1000 };
 
 static const char *const first_names[] = {
-    "Ada",  "Blaise", "Chen",  "Dorothy", "Emmy",  "Frances", "Grace", "Hedy",  "Ivan",   "Joan",   "Katherine", "Leon",
-    "Mary", "Niels",  "Olga",  "Paul",    "Quinn", "Rosa",    "Sofia", "Tu",    "Ursula", "Vera",   "Werner",    "Zelda",
+    "Ada",   "Blaise", "Chen",      "Dorothy", "Emmy",   "Frances", "Grace",  "Hedy",
+    "Ivan",  "Joan",   "Katherine", "Leon",    "Mary",   "Niels",   "Olga",   "Paul",
+    "Quinn", "Rosa",   "Sofia",     "Tu",      "Ursula", "Vera",    "Werner", "Zelda",
 };
 enum { NAMES = sizeof first_names / sizeof *first_names };
 
-/* --- ids and times ------------------------------------------------------------------------------------------- */
+/* --- ids and times
+ * ------------------------------------------------------------------------------------------- */
 
 static void format_uuid7(uint64_t ms, uint64_t a, uint64_t b, char out[SANDBOX_ID_SIZE])
 {
-    snprintf(out, SANDBOX_ID_SIZE, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16), (unsigned)(ms & 0xffff),
-             (unsigned)(a & 0xfff), (unsigned)(0x8000 | (a >> 12 & 0x3fff)), (unsigned long long)(b & 0xffffffffffff));
+    snprintf(out, SANDBOX_ID_SIZE, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16),
+             (unsigned)(ms & 0xffff), (unsigned)(a & 0xfff), (unsigned)(0x8000 | (a >> 12 & 0x3fff)),
+             (unsigned long long)(b & 0xffffffffffff));
 }
 
 void sandbox_seed_id(const char *credential_id, const struct sandbox_entity *entity, unsigned n,
@@ -57,7 +61,8 @@ void sandbox_format_time(int64_t wall_ms, bool fraction, char out[SANDBOX_TIME_S
 {
     int64_t seconds = wall_ms > 0 ? wall_ms / 1000 : 0;
     int year;
-    unsigned month, day, of_day = (unsigned)(seconds % 86400), ms = wall_ms > 0 ? (unsigned)(wall_ms % 1000) : 0;
+    unsigned month, day, of_day = (unsigned)(seconds % 86400),
+                         ms = wall_ms > 0 ? (unsigned)(wall_ms % 1000) : 0;
     split_days(seconds / 86400, &year, &month, &day);
     int len = snprintf(out, SANDBOX_TIME_SIZE, "%04d-%02u-%02uT%02u:%02u:%02u", year % 10000, month, day,
                        of_day / 3600, of_day / 60 % 60, of_day % 60);
@@ -67,7 +72,8 @@ void sandbox_format_time(int64_t wall_ms, bool fraction, char out[SANDBOX_TIME_S
         snprintf(out + len, SANDBOX_TIME_SIZE - (size_t)len, "+00:00");
 }
 
-/* --- values -------------------------------------------------------------------------------------------------- */
+/* --- values
+ * -------------------------------------------------------------------------------------------------- */
 
 struct seed {
     const struct sandbox_credential *credential;
@@ -83,7 +89,10 @@ unsigned sandbox_seed_count(const struct sandbox_entity *entity, unsigned people
     return people == 0 ? 0 : (unsigned)entity->seeds;
 }
 
-static void set(const struct seed *seed, const char *key, json_t *value) { json_object_set_new(seed->record, key, value); }
+static void set(const struct seed *seed, const char *key, json_t *value)
+{
+    json_object_set_new(seed->record, key, value);
+}
 
 static json_t *time_of(int64_t wall_ms)
 {
@@ -117,13 +126,16 @@ static json_t *choice(struct slice choices, unsigned n)
 static json_t *address(const struct seed *seed)
 {
     return json_pack("{s:s,s:o,s:s,s:s,s:s,s:s}", "type", "home", "street",
-                     json_sprintf("%u %s Street", seed->n + 1, seed->credential->mark), "city", "Springfield", "state",
-                     "IL", "code", "62701", "country", "US");
+                     json_sprintf("%u %s Street", seed->n + 1, seed->credential->mark), "city", "Springfield",
+                     "state", "IL", "code", "62701", "country", "US");
 }
 
 static json_t *phone(const struct seed *seed)
 {
-    return json_sprintf("+1555%07u", (unsigned)(digest_checksum(seed->credential->id, strlen(seed->credential->id)) % 900) * 10000 + seed->n);
+    return json_sprintf(
+        "+1555%07u",
+        (unsigned)(digest_checksum(seed->credential->id, strlen(seed->credential->id)) % 900) * 10000 +
+            seed->n);
 }
 
 static json_t *email(const struct seed *seed)
@@ -144,24 +156,33 @@ static json_t *text(const struct seed *seed, struct slice name)
 {
     if (slice_equal(name, SLICE("email")))
         return email(seed);
-    if (slice_equal(name, SLICE("phone")) || slice_equal(name, SLICE("fromNumber")))
+    if (slice_equal(name, SLICE("phone")) || slice_glob(SLICE("*Number"), name))
         return phone(seed);
     if (slice_equal(name, SLICE("firstName")))
         return json_string(first_names[seed->n % NAMES]);
     if (slice_equal(name, SLICE("lastName")))
         return json_sprintf("%s-%u", seed->credential->mark, seed->n + 1);
-    if (name.len > 3 && !memcmp(name.ptr + name.len - 3, "Url", 3))
+    if (slice_glob(SLICE("*Url"), name) || slice_equal(name, SLICE("url")))
         return json_sprintf("https://files.example/%s/%u", seed->credential->mark, seed->n + 1);
-    if (name.len > 2 && !memcmp(name.ptr + name.len - 2, "Id", 2))
+    if (slice_glob(SLICE("*Id"), name))
         return json_null();
     return json_sprintf("%.*s %u of %s", SLICE_ARG(name), seed->n + 1, seed->credential->mark);
+}
+
+static json_t *number(const struct seed *seed, struct slice name)
+{
+    bool money = slice_glob(SLICE("*rice"), name) || slice_glob(SLICE("*alue"), name) ||
+                 slice_equal(name, SLICE("amount"));
+    if (slice_equal(name, SLICE("interestRate")))
+        return json_real(5.0 + 0.125 * (seed->n % 16));
+    return json_integer(money ? 250000 + (json_int_t)seed->n * 5000 : (json_int_t)(seed->n % 60) + 1);
 }
 
 static json_t *plain_value(const struct seed *seed, const struct sandbox_spec *spec)
 {
     switch (spec->kind) {
     case '#':
-        return json_integer((json_int_t)(seed->n + 1) * 100);
+        return number(seed, spec->name);
     case '?':
         return json_boolean(seed->n % 2);
     case '[':
@@ -180,7 +201,8 @@ static json_t *plain_value(const struct seed *seed, const struct sandbox_spec *s
     }
 }
 
-/* --- what plain values are too plain for --------------------------------------------------------------------- */
+/* --- what plain values are too plain for
+ * --------------------------------------------------------------------- */
 
 static json_t *contact(json_t *value, const char *type)
 {
@@ -189,7 +211,8 @@ static json_t *contact(json_t *value, const char *type)
 
 static void make_names(const struct seed *seed)
 {
-    set(seed, "name", json_sprintf("%s %s-%u", first_names[seed->n % NAMES], seed->credential->mark, seed->n + 1));
+    set(seed, "name",
+        json_sprintf("%s %s-%u", first_names[seed->n % NAMES], seed->credential->mark, seed->n + 1));
 }
 
 static void make_person(const struct seed *seed)
@@ -234,6 +257,8 @@ static void make_meeting(const struct seed *seed)
 
 static void make_loan(const struct seed *seed)
 {
+    if (seed->entity->api != SANDBOX_LOS)
+        return;
     set(seed, "borrowerParticipantIds", json_pack("[o]", reference(seed, SLICE("borrowers"))));
     set(seed, "loanFolder", json_sprintf("%s-%u", seed->credential->mark, seed->n + 1));
     json_object_del(seed->record, "borrowers");
@@ -244,9 +269,14 @@ static const struct {
     const char *path;
     void (*make)(const struct seed *seed);
 } makers[] = {
-    {"people", make_person},  {"users", make_names},           {"borrowers", make_borrower},
-    {"lists", make_list},     {"emailMessages", make_message}, {"smart-lists", make_smart_list},
-    {"loans", make_loan},     {"calendarEvents", make_meeting},
+    {"people", make_person},
+    {"users", make_names},
+    {"borrowers", make_borrower},
+    {"lists", make_list},
+    {"emailMessages", make_message},
+    {"smart-lists", make_smart_list},
+    {"loans", make_loan},
+    {"calendarEvents", make_meeting},
 };
 
 static void make_stamps(const struct seed *seed, const char *id)
@@ -259,8 +289,8 @@ static void make_stamps(const struct seed *seed, const char *id)
     set(seed, "original", json_pack("{s:{s:s}}", seed->credential->app_key, "rolloutId", id));
 }
 
-json_t *sandbox_seed(const struct sandbox_credential *credential, const struct sandbox_entity *entity, unsigned people,
-                     unsigned n)
+json_t *sandbox_seed(const struct sandbox_credential *credential, const struct sandbox_entity *entity,
+                     unsigned people, unsigned n)
 {
     char id[SANDBOX_ID_SIZE];
     struct seed seed = {credential, entity, people, n, json_object()};

@@ -7,7 +7,8 @@ static struct sandbox_write write_of(const struct sandbox_call *call)
     return (struct sandbox_write){.lag_ms = call->sandbox->knobs.lag_ms};
 }
 
-/* --- arrays inside records ----------------------------------------------------------------------------------- */
+/* --- arrays inside records
+ * ----------------------------------------------------------------------------------- */
 
 static bool contains(const json_t *array, const json_t *value)
 {
@@ -63,7 +64,8 @@ static const json_t *read_strings(struct sandbox_call *call, const json_t *body,
 static void change_array(struct sandbox_call *call, const char *given_name, const char *field, bool with,
                          const char *extra)
 {
-    struct sandbox_collection *collection = sandbox_collection_of(call->sandbox, call->credential, call->entity);
+    struct sandbox_collection *collection =
+        sandbox_collection_of(call->sandbox, call->credential, call->entity);
     struct sandbox_record *record = collection ? sandbox_record_find(collection, call->segments[1]) : NULL;
     struct sandbox_write write = write_of(call);
     if (!record || !record->latest) {
@@ -85,7 +87,8 @@ static void change_array(struct sandbox_call *call, const char *given_name, cons
     json_decref(body);
 }
 
-/* --- metadata ------------------------------------------------------------------------------------------------ */
+/* --- metadata
+ * ------------------------------------------------------------------------------------------------ */
 
 static void describe_transactions(struct sandbox_call *call)
 {
@@ -96,15 +99,16 @@ static void describe_transactions(struct sandbox_call *call)
         sandbox_call_invalid(call, "/transactionType", "Expected one of the documented values");
         return;
     }
-    sandbox_answer_json(call, 200,
-                        json_pack("[{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:b}]", "name", "address",
-                                  "originalName", "propertyAddress", "type", "object", "required", 1, "name", "name",
-                                  "originalName", "title", "type", "string", "required", 1, "name", "price",
-                                  "originalName", *type.ptr == 'p' ? "salePrice" : "listPrice", "type", "number",
-                                  "required", 0));
+    sandbox_answer_json(
+        call, 200,
+        json_pack("[{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:b}]", "name", "address",
+                  "originalName", "propertyAddress", "type", "object", "required", 1, "name", "name",
+                  "originalName", "title", "type", "string", "required", 1, "name", "price", "originalName",
+                  *type.ptr == 'p' ? "salePrice" : "listPrice", "type", "number", "required", 0));
 }
 
-/* --- paths --------------------------------------------------------------------------------------------------- */
+/* --- paths
+ * --------------------------------------------------------------------------------------------------- */
 
 static bool segment_is(const struct sandbox_call *call, size_t i, const char *text)
 {
@@ -118,7 +122,8 @@ static bool is_crm_like(const struct sandbox_call *call)
 
 bool sandbox_special(struct sandbox_call *call)
 {
-    bool post = call->method == METHOD_POST, third = call->segment_count == 3, fourth = call->segment_count == 4;
+    bool post = call->method == METHOD_POST, third = call->segment_count == 3,
+         fourth = call->segment_count == 4;
     if (!is_crm_like(call))
         return false;
     if (third && segment_is(call, 0, "metadata") && segment_is(call, 1, "transactions") &&
@@ -140,9 +145,11 @@ bool sandbox_special(struct sandbox_call *call)
     return true;
 }
 
-/* --- what a new record changes besides itself ---------------------------------------------------------------- */
+/* --- what a new record changes besides itself
+ * ---------------------------------------------------------------- */
 
-/* Changes a record of another entity of the same credential, if it is there; reads see it, no event tells of it. */
+/* Changes a record of another entity of the same credential, if it is there; reads see it, no event tells of
+ * it. */
 static void touch_other(struct sandbox_call *call, const char *path, struct slice id, json_t *set)
 {
     const struct sandbox_entity *entity = sandbox_entity_find(call->api, slice_from(path));
@@ -152,7 +159,8 @@ static void touch_other(struct sandbox_call *call, const char *path, struct slic
     struct sandbox_write write = write_of(call);
     write.silent = true;
     if (record && record->latest && set)
-        sandbox_data_update(collection, record, set, &write); /* without memory the effect is missing, no more */
+        sandbox_data_update(collection, record, set,
+                            &write); /* without memory the effect is missing, no more */
     json_decref(set);
 }
 
@@ -185,7 +193,8 @@ void sandbox_special_created(struct sandbox_call *call, const json_t *given, str
         touch_other(call, "people", json_text(given, "personId"),
                     json_pack("{s:s,s:s}", "lastActivity", now, "lastActivityType", call->entity->path));
     if (!strcmp(call->entity->path, "emailMessages"))
-        touch_other(call, "email-threads", json_text(given, "threadId"), json_pack("{s:s}", "lastMessageAt", now));
+        touch_other(call, "email-threads", json_text(given, "threadId"),
+                    json_pack("{s:s}", "lastMessageAt", now));
     if (call->api == SANDBOX_LOS && !strcmp(call->entity->path, "loans") &&
         json_is_array(json_object_get(given, "borrowers")))
         create_borrowers(call, given, record);

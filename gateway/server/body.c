@@ -53,13 +53,6 @@ static enum server_body on_more(struct exchange *e)
     return SERVER_BODY_MORE;
 }
 
-/* The end of the body cannot be found any more, so nothing after it can be read. */
-static enum server_body on_damaged(struct exchange *e)
-{
-    e->connection->closing = e->connection->linger = true;
-    return SERVER_BODY_BROKEN;
-}
-
 enum server_body server_body_next(struct server_exchange *x, struct slice *data)
 {
     struct exchange *e = server_exchange_of(x);
@@ -76,7 +69,7 @@ enum server_body server_body_next(struct server_exchange *x, struct slice *data)
         case WIRE_MORE:
             return on_more(e);
         case WIRE_DAMAGED:
-            e->verdict = on_damaged(e);
+            e->verdict = SERVER_BODY_BROKEN; /* no end can be found: seal will close */
             return e->verdict;
         case WIRE_DONE:
             c->body_done = true;

@@ -66,7 +66,7 @@ static void reply_problem(struct server_exchange *x, int status, enum problem pr
     const struct server *server = server_exchange_of(x)->connection->server;
     const char *own = server->options.problem_fields, *error = problem_proxy_error(problem);
     struct slice lines = arena_format(&x->arena, "Proxy-Status: rollout-gateway%s%s\r\n%s%s",
-                                      *error ? ";error=" : "", error, own ? own : "", fields);
+                                      *error ? "; error=" : "", error, own ? own : "", fields);
     if (!lines.ptr || body->failed) {
         server_abort(x);
         return;

@@ -116,9 +116,7 @@ void connection_close(struct connection *conn)
     if (watched)
         loop_io_close(&conn->io, on_io_closed);
     if (conn->easy) {
-        curl_multi_remove_handle(upstream->multi, conn->easy);
-        curl_easy_cleanup(conn->easy);
-        conn->easy = NULL;
+        connect_forget(conn);
     } else if (watched) {
         close(conn->fd);
     }

@@ -234,7 +234,9 @@ static void hand_on(struct connection *conn)
 /* A server that speaks before it is asked is none that we can talk to. */
 void pool_connected(struct connection *conn)
 {
-    if (!connection_is_quiet(conn)) {
+    bool quiet = conn->tls ? connection_attach_tls(conn) : connection_is_quiet(conn);
+
+    if (!quiet) {
         pool_connect_failed(conn, UPSTREAM_RESET, "closed, or spoke, before it was asked");
         return;
     }

@@ -34,6 +34,7 @@ struct upstream *upstream_create(struct loop *loop, const struct upstream_option
     if (connect_init(upstream) == 0)
         return upstream;
     connect_deinit(upstream);
+    connect_free_lanes(upstream);
     free(upstream);
     return NULL;
 }
@@ -95,6 +96,7 @@ static void destroy(struct upstream *upstream)
         free(t);
     }
     arena_reset(&upstream->heads);
+    connect_free_lanes(upstream);
     free(upstream);
     on_closed(arg);
 }
@@ -105,7 +107,7 @@ void upstream_settled(struct upstream *upstream)
         destroy(upstream);
 }
 
-/* libcurl may be the one that is calling us: its handle goes in a turn of its own. */
+/* We may be in the middle of libcurl's messages: its handles go in a turn of their own. */
 static void on_close_task(struct loop_task *task)
 {
     struct upstream *upstream = container_of(task, struct upstream, close_task);

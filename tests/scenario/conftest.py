@@ -131,7 +131,7 @@ class Gateway:
         self.clock = self.directory / "clock"
         self.clock.write_bytes(struct.pack("=q", 0))
         self.write_config()
-        self.env = dict(os.environ, ROLLOUT_CLIENT_SECRET=SECRET, ROLLOUT_GATEWAY_TEST_CLOCK=str(self.clock), **(env or {}))
+        self.env = {**os.environ, "ROLLOUT_CLIENT_SECRET": SECRET, "ROLLOUT_GATEWAY_TEST_CLOCK": str(self.clock), **(env or {})}
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             self.env.setdefault(name, "http://127.0.0.1:1")  # must never be asked
         self.arguments = list(arguments)

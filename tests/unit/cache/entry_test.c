@@ -197,9 +197,7 @@ static void a_splice_is_remembered(void **state)
     desk_close(&desk);
 }
 
-/* --- 304
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- 304 ------------------------------------------------------------------------------------- */
 
 static struct cache_entry *freshen(struct desk *desk, struct cache_entry *entry, const char *head)
 {
@@ -334,9 +332,7 @@ static void a_304_renews_the_configured_ttl(void **state)
     desk_close(&desk);
 }
 
-/* --- HEAD
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- HEAD ------------------------------------------------------------------------------------ */
 
 static void a_head_tells(void **state)
 {

@@ -21,8 +21,7 @@ static void set_path(struct request *request, uint64_t n)
     request_set_key(request, path);
 }
 
-/* --- the budget
- * --------------------------------------------------------------------------------------------------- */
+/* --- the budget ------------------------------------------------------------------------------ */
 
 /* Sizes, entries that are held, removals and new budgets, at random: the sum is never above the budget, and
  * nothing is lost of it. */
@@ -157,8 +156,7 @@ static void no_budget_no_entries(void **state)
     cache_destroy(cache);
 }
 
-/* --- variants
- * ---------------------------------------------------------------------------------------------------- */
+/* --- variants -------------------------------------------------------------------------------- */
 
 static void variants_are_bounded(void **state)
 {
@@ -261,8 +259,7 @@ static void growing_loses_nothing(void **state)
     cache_destroy(cache);
 }
 
-/* --- eviction: SIEVE against LRU
- * ------------------------------------------------------------------------------------ */
+/* --- eviction: SIEVE against LRU ------------------------------------------------------------- */
 
 enum { OBJECTS = 20000, CAPACITY = 2000, REQUESTS = 120000 };
 
@@ -409,9 +406,7 @@ static void sieve_is_no_worse_than_lru(void **state)
     }
 }
 
-/* --- threads
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- threads --------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 6000, SHARED_KEYS = 64 };
 

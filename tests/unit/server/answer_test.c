@@ -86,7 +86,7 @@ static void problems(void **state)
         "HTTP/1.1 404 Not Found\r\n",
         "\r\nContent-Type: application/problem+json\r\n",
         "\r\nX-Request-Id: abc\r\n",
-        "\r\nProxy-Status: rollout-gateway;error=destination_not_found\r\n",
+        "\r\nProxy-Status: rollout-gateway; error=destination_not_found\r\n",
         "\r\nCache-Status: rollout-gateway; detail=none\r\n",
         "\r\nX-More: 1\r\n",
         "\"type\":\"https://rollout-gateway.dev/problems/api-unknown\"",
@@ -296,10 +296,12 @@ static void a_head_is_sent_alone_when_flushed(void **state)
     client_send(&c, GET("/hold"));
     wait_for(f, f->holding == 1);
     server_begin(f->held[0], 200, SLICE("X-A: 1\r\n"), SERVER_LENGTH_UNKNOWN);
+    client_send(&c, GET("/wakes-the-connection"));
     settle(f);
     assert_false(client_has(&c, "HTTP"));
+    server_fields(f->held[0], SLICE("X-B: 2\r\n"));
     server_flush(f->held[0]);
-    client_expect(&c, "\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client_expect(&c, "\r\nX-A: 1\r\nX-B: 2\r\nTransfer-Encoding: chunked\r\n\r\n");
     put_piece(f->held[0], SLICE("event"));
     client_expect(&c, "\r\n\r\n5\r\nevent");
     server_end(f->held[0]);

@@ -125,7 +125,7 @@ static void what_is_no_request_is_refused_and_the_connection_closed(void **state
         assert_memory_equal(c.text, row->line, strlen(row->line));
         assert_non_null(strstr(c.text, "\r\nConnection: close\r\n"));
         assert_non_null(strstr(c.text, "\r\nContent-Type: application/problem+json\r\n"));
-        assert_non_null(strstr(c.text, "\r\nProxy-Status: rollout-gateway;error=http_request_error\r\n"));
+        assert_non_null(strstr(c.text, "\r\nProxy-Status: rollout-gateway; error=http_request_error\r\n"));
         assert_non_null(strstr(c.text, "\r\nCache-Status: rollout-gateway; detail=none\r\n"));
         assert_int_equal(f->requests, 0);
         assert_int_equal(f->refused, 1);

@@ -138,6 +138,8 @@ static void judges_header_and_claims(void **state)
          TOKEN_MALFORMED},
         {header, "{\"iss\":\"c\",\"sub\":\"a\\ud800", TOKEN_MALFORMED},
         {header, "{\"iss\":\"c\",\"sub\":\"a\\u", TOKEN_MALFORMED},
+        {"{:\"x\",\"alg\":\"HS512\"}", claims, TOKEN_MALFORMED},
+        {header, "{\"iss\":\"c\",\"sub\":\"a\",\"iat\":0,\"exp\":9000000000}", TOKEN_GOOD},
         /* Who and when. */
         {header, "{\"iss\":\"d\",\"sub\":\"a\",\"iat\":1700000000,\"exp\":1700000900}", TOKEN_ISSUER},
         {header, "{\"iss\":\"C\",\"sub\":\"a\",\"iat\":1700000000,\"exp\":1700000900}", TOKEN_ISSUER},
@@ -165,16 +167,17 @@ static void judges_header_and_claims(void **state)
 
 static void reads_every_escape(void **state)
 {
-    static const char body[] =
-        "{\"iss\":\"\\u0063\",\"sub\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e4\\u20AC\\ud83d\\ude00\","
-        "\"iat\":1700000000,\"exp\":1700000900}";
+    static const char body[] = "{\"iss\":\"\\u0063\",\"sub\":\"\\\"\\\\\\/"
+                               "\\b\\f\\n\\r\\t\\u0041\\u0080\\u07ff\\u0800\\uffff\\u20AC\\ud83d\\ude00\","
+                               "\"iat\":1700000000,\"exp\":1700000900}";
     struct token_claims got;
     struct buf token;
     (void)state;
     buf_init(&token, 4096);
     sign(&token, header, body);
     assert_int_equal(verify(buf_slice(&token), &got), TOKEN_GOOD);
-    assert_string_equal(got.sub, "\"\\/\b\f\n\r\tA\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80");
+    assert_string_equal(
+        got.sub, "\"\\/\b\f\n\r\tA\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF\xE2\x82\xAC\xF0\x9F\x98\x80");
     buf_deinit(&token);
 }
 
