@@ -12,27 +12,27 @@
 
 enum { BATCH = 1000, LINE_LEN_MAX = 16384 };
 
+/* A line on its way into the store, or what is wrong with it: told in the order of the lines. */
+struct entry {
+    uint64_t line;
+    struct fault fault; /* empty: the change is good */
+    struct credential_change change;
+};
+
 struct import {
     struct cli_call *call;
     FILE *file;
     struct cli_mapping mapping; /* not open when only checking */
     bool dry_run;
-    struct credential_change *changes; /* BATCH of them, calloc'ed */
-    struct store_change *order[BATCH];
-    uint64_t lines[BATCH]; /* which line each change came from */
+    struct entry *entries; /* BATCH of them */
     size_t count;
     uint64_t line; /* the latest that was read */
     uint64_t stored, created, bad;
-    int fatal; /* an outcome after which it makes no sense to go on */
+    bool hopeless; /* the store takes no more */
+    bool too_long; /* the line */
     char text[LINE_LEN_MAX];
     size_t len;
 };
-
-static void tell(struct import *import, uint64_t line, const char *reason)
-{
-    import->bad++;
-    cli_fail(import->call->command, "line %llu: %s", (unsigned long long)line, reason);
-}
 
 /* --- one line ------------------------------------------------------------------------------------------ */
 
@@ -116,53 +116,76 @@ static int make_change(struct credential_change *change, json_t *value, struct f
 }
 
 /* The text is one line, so the parser's own count of lines says nothing. */
-static const char *without_line(const char *text)
+static void drop_line_number(struct fault *fault)
 {
     static const char first[] = "line 1, ";
-    return strncmp(text, first, sizeof first - 1) == 0 ? text + sizeof first - 1 : text;
+    const size_t len = sizeof first - 1;
+    if (strncmp(fault->text, first, len) == 0)
+        memmove(fault->text, fault->text + len, strlen(fault->text + len) + 1);
 }
 
 static void take_line(struct import *import)
 {
-    struct fault fault = {""};
-    struct credential_change *change = &import->changes[import->count];
-    json_t *value = json_read(slice_of(import->text, import->len), LINE_LEN_MAX, &fault);
-    memset(change, 0, sizeof *change);
-    if (!value || make_change(change, value, &fault)) {
-        tell(import, import->line, without_line(fault.text));
-    } else {
-        import->order[import->count] = &change->change;
-        import->lines[import->count++] = import->line;
+    struct entry *entry = &import->entries[import->count++];
+    memset(entry, 0, sizeof *entry);
+    entry->line = import->line;
+    if (import->too_long) {
+        fault_set(&entry->fault, ERR_LIMIT, "longer than %d bytes", LINE_LEN_MAX);
+        return;
     }
+    json_t *value = json_read(slice_of(import->text, import->len), LINE_LEN_MAX, &entry->fault);
+    if (value)
+        make_change(&entry->change, value, &entry->fault);
+    else
+        drop_line_number(&entry->fault);
     json_decref(value);
 }
 
 /* --- batches ------------------------------------------------------------------------------------------- */
 
-static void store_batch(struct import *import)
+static void store_good(struct import *import)
 {
-    if (import->count > 0 && !import->dry_run)
-        store_apply_all(import->mapping.store, import->order, import->count);
-    for (size_t i = 0; i < import->count; i++) {
-        int outcome = import->dry_run ? 0 : import->order[i]->outcome;
-        if (outcome) {
-            tell(import, import->lines[i], cli_mapping_reason(outcome));
-            if (outcome != ERR_EXISTS && outcome != ERR_LIMIT && outcome != ERR_CORRUPT)
-                import->fatal = outcome;
-            continue;
-        }
-        import->stored++;
-        import->created += import->changes[i].created;
+    struct store_change *changes[BATCH];
+    size_t count = 0;
+    for (size_t i = 0; i < import->count; i++)
+        if (!import->entries[i].fault.text[0])
+            changes[count++] = &import->entries[i].change.change;
+    if (count > 0)
+        store_apply_all(import->mapping.store, changes, count);
+}
+
+static void settle(struct import *import, struct entry *entry)
+{
+    int outcome = entry->change.change.outcome;
+    if (outcome)
+        fault_set(&entry->fault, outcome, "%s", cli_mapping_reason(outcome));
+    if (outcome && outcome != ERR_EXISTS && outcome != ERR_LIMIT && outcome != ERR_CORRUPT)
+        import->hopeless = true;
+    if (entry->fault.text[0]) {
+        import->bad++;
+        cli_fail(import->call->command, "line %llu: %s", (unsigned long long)entry->line, entry->fault.text);
+        return;
     }
+    import->stored++;
+    import->created += entry->change.created;
+}
+
+static void finish_batch(struct import *import)
+{
+    if (!import->dry_run)
+        store_good(import);
+    for (size_t i = 0; i < import->count; i++)
+        settle(import, &import->entries[i]);
     import->count = 0;
 }
 
-/* False at the end. A line that is too long is told, and is empty. */
+/* False at the end. */
 static bool read_line(struct import *import)
 {
     int c;
-    bool any = false, too_long = false;
+    bool any = false;
     import->len = 0;
+    import->too_long = false;
     while ((c = getc_unlocked(import->file)) != EOF) {
         any = true;
         if (c == '\n')
@@ -170,35 +193,30 @@ static bool read_line(struct import *import)
         if (import->len < LINE_LEN_MAX)
             import->text[import->len++] = (char)c;
         else
-            too_long = true;
+            import->too_long = true;
     }
     import->line += any;
-    if (too_long) {
-        tell(import, import->line, "longer than 16384 bytes");
-        import->len = 0;
-    }
     return any;
 }
 
 static bool is_blank(const struct import *import)
 {
     for (size_t i = 0; i < import->len; i++)
-        if (!memchr(" \t\r", import->text[i], 3))
+        if (import->too_long || !memchr(" \t\r", import->text[i], 3))
             return false;
     return true;
 }
 
 static void read_all(struct import *import)
 {
-    while (!import->fatal && read_line(import)) {
-        if (is_blank(import))
-            continue;
-        take_line(import);
+    while (!import->hopeless && read_line(import)) {
+        if (!is_blank(import))
+            take_line(import);
         if (import->count == BATCH)
-            store_batch(import);
+            finish_batch(import);
     }
-    if (!import->fatal)
-        store_batch(import);
+    if (import->count > 0)
+        finish_batch(import);
 }
 
 /* --- the whole ----------------------------------------------------------------------------------------- */
@@ -206,11 +224,11 @@ static void read_all(struct import *import)
 static int report(const struct import *import)
 {
     const struct cli_call *call = import->call;
-    int status = import->bad > 0 || import->fatal ? CLI_FAILED : CLI_OK;
+    int status = import->bad > 0 ? CLI_FAILED : CLI_OK;
     if (ferror(import->file))
         status = cli_fail(call->command, "the input could not be read to its end (line %llu)",
                           (unsigned long long)import->line);
-    if (import->fatal)
+    if (import->hopeless)
         cli_fail(call->command, "stopped after line %llu", (unsigned long long)import->line);
     if (!call->values[OPTION_JSON]) {
         printf("%s %llu", import->dry_run ? "checked" : "stored", (unsigned long long)import->stored);
@@ -229,8 +247,8 @@ static int report(const struct import *import)
 static int run(struct import *import)
 {
     import->dry_run = import->call->values[OPTION_DRY_RUN] != NULL;
-    import->changes = calloc(BATCH, sizeof *import->changes);
-    if (!import->changes)
+    import->entries = calloc(BATCH, sizeof *import->entries);
+    if (!import->entries)
         return cli_fail(import->call->command, "out of memory");
     if (!import->dry_run) {
         int status = cli_mapping_open(&import->mapping, import->call, false);
@@ -255,7 +273,7 @@ int cli_credentials_import(struct cli_call *call)
         import->file ? run(import) : cli_fail(call->command, "%.200s: %s", call->args[0], strerror(errno));
     if (import->file && !from_stdin)
         fclose(import->file);
-    free(import->changes);
+    free(import->entries);
     free(import);
     return status;
 }

@@ -123,13 +123,19 @@ static int write_page(struct listing *listing)
     return error ? error : listing->failed ? ERR_NOMEM : 0;
 }
 
+static void print_written(struct listing *listing)
+{
+    if (listing->out.len > 0)
+        fwrite(listing->out.ptr, 1, listing->out.len, stdout);
+    buf_reset(&listing->out);
+}
+
 static int print_pages(struct listing *listing)
 {
     int error;
     do {
         error = write_page(listing);
-        fwrite(listing->out.ptr, 1, listing->out.len, stdout);
-        buf_reset(&listing->out);
+        print_written(listing);
     } while (!error && listing->more && !ferror(stdout));
     return error;
 }
@@ -141,7 +147,7 @@ static int print_tenant(struct listing *listing, struct slice tenant)
         return error;
     write_tenant(listing, tenant);
     store_view_end(listing->view);
-    fwrite(listing->out.ptr, 1, listing->out.len, stdout);
+    print_written(listing);
     return listing->failed ? ERR_NOMEM : 0;
 }
 

@@ -15,7 +15,7 @@
 /* One descriptor that libcurl wants watched while it connects. */
 struct watch {
     struct loop_io io;
-    struct lane *lane;
+    struct upstream *upstream;
     curl_socket_t fd;
 };
 
@@ -25,12 +25,12 @@ static void on_connected(struct connection *conn, CURLcode code);
  * ---------------------------------------------------------------------------------------- */
 
 /* Callbacks of ours run from here, never from inside libcurl. */
-static void drain(struct lane *lane)
+static void drain(struct upstream *upstream)
 {
     CURLMsg *message;
     int more;
 
-    while ((message = curl_multi_info_read(lane->multi, &more))) {
+    while ((message = curl_multi_info_read(upstream->multi, &more))) {
         if (message->msg != CURLMSG_DONE)
             continue;
         CURLcode code = message->data.result;
@@ -40,67 +40,68 @@ static void drain(struct lane *lane)
     }
 }
 
-static void act(struct lane *lane, curl_socket_t fd, int events)
+static void act(struct upstream *upstream, curl_socket_t fd, int events)
 {
     int running;
-    curl_multi_socket_action(lane->multi, fd, events, &running);
-    drain(lane);
+    curl_multi_socket_action(upstream->multi, fd, events, &running);
+    drain(upstream);
 }
 
 static void on_curl_timer(struct loop_timer *timer)
 {
-    act(container_of(timer, struct lane, timer), CURL_SOCKET_TIMEOUT, 0);
+    act(container_of(timer, struct upstream, curl_timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 static void on_watch_ready(struct loop_io *io, unsigned events)
 {
     struct watch *watch = container_of(io, struct watch, io);
     int mask = (events & LOOP_READ ? CURL_CSELECT_IN : 0) | (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
-    act(watch->lane, watch->fd, mask);
+    act(watch->upstream, watch->fd, mask);
 }
 
 static void on_watch_closed(struct loop_io *io)
 {
     struct watch *watch = container_of(io, struct watch, io);
-    struct upstream *upstream = watch->lane->upstream;
+    struct upstream *upstream = watch->upstream;
     free(watch);
     upstream_settled(upstream);
 }
 
-static struct watch *open_watch(struct lane *lane, curl_socket_t fd)
+static struct watch *open_watch(struct upstream *upstream, curl_socket_t fd)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch)
         return NULL;
-    watch->lane = lane;
+    watch->upstream = upstream;
     watch->fd = fd;
-    if (loop_io_open(lane->upstream->loop, &watch->io, fd, on_watch_ready) != 0) {
+    if (loop_io_open(upstream->loop, &watch->io, fd, on_watch_ready) != 0) {
         free(watch);
         return NULL;
     }
-    lane->upstream->pending++;
-    curl_multi_assign(lane->multi, fd, watch);
+    upstream->pending++;
+    curl_multi_assign(upstream->multi, fd, watch);
     return watch;
 }
 
-/* CURLMOPT_SOCKETFUNCTION. A socket that can't be watched runs into the connection's timeout. */
+/* CURLMOPT_SOCKETFUNCTION. A socket that can't be watched runs into the connection's timeout; to say so to
+ * libcurl would end its handle for all. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
 {
-    struct lane *lane = user;
+    struct upstream *upstream = user;
     struct watch *watch = known;
 
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (watch) {
-            curl_multi_assign(lane->multi, fd, NULL);
+            curl_multi_assign(upstream->multi, fd, NULL);
             loop_io_close(&watch->io, on_watch_closed);
         }
         return 0;
     }
     if (!watch)
-        watch = open_watch(lane, fd);
+        watch = open_watch(upstream, fd);
     if (!watch)
-        return -1;
+        return 0;
     unsigned events = (what & CURL_POLL_IN ? LOOP_READ : 0u) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0u);
     loop_io_watch(&watch->io, events);
     return 0;
@@ -109,14 +110,14 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *k
 /* CURLMOPT_TIMERFUNCTION */
 static int on_timeout_changed(CURLM *multi, long ms, void *user)
 {
-    struct lane *lane = user;
-    struct loop *loop = lane->upstream->loop;
+    struct upstream *upstream = user;
+    struct loop *loop = upstream->loop;
 
     (void)multi;
     if (ms < 0)
-        loop_timer_clear(loop, &lane->timer);
+        loop_timer_clear(loop, &upstream->curl_timer);
     else
-        loop_timer_set(loop, &lane->timer, loop_now(loop) + (uint64_t)ms, on_curl_timer);
+        loop_timer_set(loop, &upstream->curl_timer, loop_now(loop) + (uint64_t)ms, on_curl_timer);
     return 0;
 }
 
@@ -138,90 +139,36 @@ static void find_openssl(struct upstream *upstream)
     memcpy(&upstream->ssl_has_pending, &found, sizeof found);
 }
 
-/* --- lanes
- * --------------------------------------------------------------------------------------------------- */
-
-static struct lane *open_lane(struct upstream *upstream)
+int connect_init(struct upstream *upstream)
 {
-    struct lane *lane = calloc(1, sizeof *lane);
-
-    if (!lane)
-        return NULL;
-    lane->upstream = upstream;
-    lane->multi = curl_multi_init();
-    if (!lane->multi) {
-        free(lane);
-        return NULL;
-    }
-    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETDATA, lane);
-    curl_multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, on_timeout_changed);
-    curl_multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane);
-    curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    list_push_back(&upstream->lanes, &lane->node);
-    return lane;
+    upstream->multi = curl_multi_init();
+    upstream->share = curl_share_init();
+    if (!upstream->multi || !upstream->share)
+        return ERR_NOMEM;
+    find_openssl(upstream);
+    curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    curl_multi_setopt(upstream->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(upstream->multi, CURLMOPT_SOCKETDATA, upstream);
+    curl_multi_setopt(upstream->multi, CURLMOPT_TIMERFUNCTION, on_timeout_changed);
+    curl_multi_setopt(upstream->multi, CURLMOPT_TIMERDATA, upstream);
+    curl_multi_setopt(upstream->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    return 0;
 }
 
-static struct lane *find_lane(struct upstream *upstream)
+void connect_deinit(struct upstream *upstream)
 {
-    list_each (node, &upstream->lanes) {
-        struct lane *lane = container_of(node, struct lane, node);
-        if (lane->count < LANE_MAX)
-            return lane;
-    }
-    return open_lane(upstream);
-}
-
-static bool enter_lane(struct connection *conn)
-{
-    struct lane *lane = find_lane(conn->upstream);
-
-    if (!lane || curl_multi_add_handle(lane->multi, conn->easy) != CURLM_OK)
-        return false;
-    lane->count++;
-    conn->lane = lane;
-    return true;
+    curl_multi_cleanup(upstream->multi);
+    curl_share_cleanup(upstream->share);
+    upstream->multi = NULL;
+    upstream->share = NULL;
+    loop_timer_clear(upstream->loop, &upstream->curl_timer);
 }
 
 void connect_forget(struct connection *conn)
 {
-    curl_multi_remove_handle(conn->lane->multi, conn->easy);
+    curl_multi_remove_handle(conn->upstream->multi, conn->easy);
     curl_easy_cleanup(conn->easy);
-    conn->lane->count--;
-    conn->lane = NULL;
     conn->easy = NULL;
-}
-
-int connect_init(struct upstream *upstream)
-{
-    list_init(&upstream->lanes);
-    upstream->share = curl_share_init();
-    if (!upstream->share)
-        return ERR_NOMEM;
-    find_openssl(upstream);
-    curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-    curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
-    return open_lane(upstream) ? 0 : ERR_NOMEM;
-}
-
-/* Closed watches still point at their upstream through the lane: it is freed after them. */
-void connect_deinit(struct upstream *upstream)
-{
-    list_each (node, &upstream->lanes) {
-        struct lane *lane = container_of(node, struct lane, node);
-        curl_multi_cleanup(lane->multi);
-        lane->multi = NULL;
-        loop_timer_clear(upstream->loop, &lane->timer);
-    }
-    curl_share_cleanup(upstream->share);
-    upstream->share = NULL;
-}
-
-void connect_free_lanes(struct upstream *upstream)
-{
-    struct list *node;
-    while ((node = list_pop(&upstream->lanes)))
-        free(container_of(node, struct lane, node));
 }
 
 /* --- a connection's beginning
@@ -317,7 +264,7 @@ int connect_start(struct pool *pool)
     conn->fd = -1;
     buf_init(&conn->in, upstream->options.head_max + 2 * (size_t)SCRATCH_SIZE);
     conn->easy = make_easy(conn);
-    if (!conn->easy || !enter_lane(conn)) {
+    if (!conn->easy || curl_multi_add_handle(upstream->multi, conn->easy) != CURLM_OK) {
         curl_easy_cleanup(conn->easy);
         free(conn);
         return ERR_NOMEM;

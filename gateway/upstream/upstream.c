@@ -34,7 +34,6 @@ struct upstream *upstream_create(struct loop *loop, const struct upstream_option
     if (connect_init(upstream) == 0)
         return upstream;
     connect_deinit(upstream);
-    connect_free_lanes(upstream);
     free(upstream);
     return NULL;
 }
@@ -96,7 +95,6 @@ static void destroy(struct upstream *upstream)
         free(t);
     }
     arena_reset(&upstream->heads);
-    connect_free_lanes(upstream);
     free(upstream);
     on_closed(arg);
 }
@@ -107,7 +105,7 @@ void upstream_settled(struct upstream *upstream)
         destroy(upstream);
 }
 
-/* We may be in the middle of libcurl's messages: its handles go in a turn of their own. */
+/* We may be in the middle of libcurl's messages: its handle goes in a turn of its own. */
 static void on_close_task(struct loop_task *task)
 {
     struct upstream *upstream = container_of(task, struct upstream, close_task);

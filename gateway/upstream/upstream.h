@@ -10,10 +10,11 @@
  *   hooks.on_end    once: the body is complete and was complete   -- or --
  *   hooks.on_fail   once: what went wrong, at any time before on_end
  *
- * No callback runs inside a call of upstream_start or upstream_resume. After on_end, on_fail or
- * upstream_cancel the transfer is gone. A request without body on a kept connection that turns out closed
- * before any byte of the answer is sent once more on a new connection; any other request only when no byte of
- * it had left.
+ * No callback runs inside a call of upstream_start, upstream_send, upstream_resume or upstream_cancel. After
+ * on_end, on_fail or upstream_cancel the transfer is gone. A safe request (RFC 9110 9.2.1) without body on a
+ * kept connection that turns out closed before any byte of the answer is sent once more on a new connection;
+ * any other request only when no byte of it had left. Everything belongs to the loop's thread, but for
+ * upstream_stats.
  */
 #ifndef UPSTREAM_UPSTREAM_H
 #define UPSTREAM_UPSTREAM_H
@@ -22,7 +23,8 @@
 #include "http/message.h"
 #include "http/url.h"
 
-/* An upstream host as configured: immutable, shared by all workers, outlives every upstream that uses it. */
+/* An upstream host as configured: immutable, shared by all workers. Pools know it by its value: it need only
+ * outlive the call of upstream_start that names it. */
 struct upstream_origin {
     char *url;              /* "https://crm.universal.rollout.com" : scheme and authority */
     struct slice authority; /* for Host; points into url */
@@ -33,6 +35,9 @@ struct upstream_origin {
 int upstream_origin_init(struct upstream_origin *origin, struct slice url, const char *ca) MUST_CHECK;
 void upstream_origin_deinit(struct upstream_origin *origin);
 
+/* From when to when: of the connection being made; request sent to first byte; between two movements of bytes
+ * that are ours to wait for (not while paused, nor while the user has nothing to send); upstream_start to
+ * on_end. 0: no limit. */
 struct upstream_times {
     uint64_t connect_ms, first_byte_ms, idle_ms, total_ms;
 };
@@ -85,7 +90,9 @@ struct upstream_request {
     const struct upstream_hooks *hooks; /* outlive the transfer */
 };
 
+/* NULL when out of memory. */
 struct upstream *upstream_create(struct loop *loop, const struct upstream_options *options);
+/* For what starts from now on. */
 void upstream_configure(struct upstream *upstream, const struct upstream_options *options);
 /* Fails what is in flight (no callbacks), closes all; on_closed once nothing remains. */
 void upstream_close(struct upstream *upstream, void (*on_closed)(void *arg), void *arg);
@@ -95,10 +102,13 @@ void upstream_global_deinit(void);
 
 /* NULL when out of memory. */
 struct upstream_transfer *upstream_start(struct upstream *upstream, const struct upstream_request *request);
-/* Body bytes of the request: takes as many as it can (copies what the kernel does not take at once, up to 64
- * KiB) and returns how many; fewer than given: wait for on_writable. `last` with all bytes taken ends the
- * body. */
+/* Body bytes of the request: takes as many as it can (what the kernel does not take at once is copied, up to
+ * 64 KiB) and returns how many; fewer than given: wait for on_writable. `last` with all bytes taken ends the
+ * body. When the answer needs the body no more, or the transfer has failed and on_fail is on its way, it
+ * takes all and drops it. To give more than `length` bytes, or `last` before all of them, is a fault of the
+ * caller's. */
 size_t upstream_send(struct upstream_transfer *transfer, struct slice data, bool last);
+/* While paused there is no on_head, on_body or on_end; on_fail may come. */
 void upstream_pause(struct upstream_transfer *transfer);
 void upstream_resume(struct upstream_transfer *transfer);
 /* The answer is not wanted any more; the connection is closed unless the answer was complete. No further

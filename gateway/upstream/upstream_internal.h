@@ -31,7 +31,6 @@ enum {
     OUT_MAX = 64 * 1024,      /* body bytes of a request that are held back */
     HEADS_SIZE = 8 * 1024,    /* field tables of one head: WIRE_FIELDS_MAX of them and to spare */
     INTERIM_MAX = 8,          /* 1xx answers passed over */
-    LANE_MAX = 32,            /* connections for each multi handle */
     FREE_TRANSFERS_MAX = 64,  /* kept for reuse */
     FREE_HEAD_MAX = 8 * 1024, /* …with a buffer of at most this size */
 };
@@ -48,8 +47,9 @@ static inline void counter_add(upstream_counter *counter, int64_t n)
 struct upstream {
     struct loop *loop;
     struct upstream_options options;
-    struct list lanes;
-    CURLSH *share; /* names, and TLS sessions: libcurl 7.88 keeps these in each handle otherwise */
+    CURLM *multi;
+    struct loop_timer curl_timer; /* when libcurl wants to be called */
+    CURLSH *share;                /* TLS sessions: libcurl 7.88 keeps them in each handle otherwise */
     /* Of the OpenSSL that libcurl brought along, or NULL. */
     int (*ssl_get_shutdown)(const void *ssl);
     int (*ssl_has_pending)(const void *ssl);
@@ -65,16 +65,6 @@ struct upstream {
     upstream_counter connects, connect_failures, reuses, transfers, failures, open, idle, waiting;
     _Alignas(16) char heads_first[HEADS_SIZE];
     char scratch[SCRATCH_SIZE]; /* what was read last; a callback's slices point here */
-};
-
-/* A libcurl multi handle. Each send and receive on a TLS connection searches all connections of its handle,
- * so one handle serves a limited number of them. Plain ones leave libcurl as soon as they are made. */
-struct lane {
-    struct list node; /* upstream->lanes */
-    struct upstream *upstream;
-    CURLM *multi;
-    struct loop_timer timer; /* when libcurl wants to be called */
-    unsigned count;          /* connections with an easy handle in it */
 };
 
 struct pool {
@@ -97,10 +87,9 @@ struct connection {
     struct list node; /* pool->idle or pool->busy */
     struct pool *pool;
     struct upstream *upstream;
-    CURL *easy;        /* while connecting; with TLS for ever */
-    struct lane *lane; /* while it has an easy handle */
-    void *ssl;         /* OpenSSL's object of a TLS connection, where it is known */
-    int fd;            /* -1 before */
+    CURL *easy; /* while connecting; with TLS for ever */
+    void *ssl;  /* OpenSSL's object of a TLS connection, where it is known */
+    int fd;     /* -1 before */
     bool connecting, tls, closed;
     unsigned requests;
     uint64_t born, idle_since;
@@ -152,8 +141,6 @@ struct upstream_transfer {
 /* --- connect.c --- */
 int connect_init(struct upstream *upstream) MUST_CHECK;
 void connect_deinit(struct upstream *upstream);
-/* Last of all: what the loop still knew pointed at them. */
-void connect_free_lanes(struct upstream *upstream);
 /* A new connection for the pool; tells pool_connected or pool_connect_failed in a later turn. 0 or ERR_NOMEM.
  */
 int connect_start(struct pool *pool) MUST_CHECK;

@@ -130,7 +130,7 @@ static void import_tells_bad_lines_and_keeps_the_rest(void **state)
     assert_int_equal(run("credentials", "import", lines_path()), CLI_FAILED);
     assert_string_equal(lent.out, "stored 3 (3 new), 11 bad\n");
     static const char *const reasons[] = {
-        "line 3: column 17: ends too early\n",
+        "line 3: column 16: ends too early\n",
         "line 4: credential_id: must be",
         "line 6: another tenant has this credential\n",
         "line 7: expected a JSON object\n",
@@ -156,7 +156,7 @@ static void dry_run_stores_nothing(void **state)
     write_lines("{\"tenant\":\"acme\",\"credential_id\":\"c1\"}\nnonsense\n");
     assert_int_equal(run("credentials", "import", "--dry-run", lines_path()), CLI_FAILED);
     assert_string_equal(lent.out, "checked 1, 1 bad\n");
-    assert_has(lent.err, "line 2: column 1: not valid JSON\n");
+    assert_has(lent.err, "line 2: column 8: not valid JSON\n");
     assert_int_equal(run("credentials", "list"), CLI_FAILED);
     assert_has(lent.err, "nothing is stored yet");
     write_lines("{\"tenant\":\"acme\",\"credential_id\":\"c1\"}\n");
@@ -229,7 +229,9 @@ static void export_and_import_are_inverse(void **state)
                          "\"default\":true}\n");
     char *first = strdup(lent.out);
     write_lines(first);
-    assert_int_equal(run("credentials", "import", lines_path()), CLI_OK);
+    int status = run("credentials", "import", lines_path());
+    assert_string_equal(lent.err, "");
+    assert_int_equal(status, CLI_OK);
     assert_string_equal(lent.out, "stored 2600 (0 new), 0 bad\n");
     assert_int_equal(run("credentials", "export"), CLI_OK);
     assert_string_equal(lent.out, first);
