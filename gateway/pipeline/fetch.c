@@ -306,8 +306,9 @@ static void on_head(void *user, const struct http_response *head)
     settle_write(flight);
     flight->not_modified = head->status == 304 && flight->validating;
     bool keeps = false;
+    const char *why = NULL;
     if (flight->fills && !flight->not_modified && !leaves_stale(flight, head->status))
-        keeps = cache_may_store(&flight->query, &flight->answer, &flight->store_why) == CACHE_STORE &&
+        keeps = cache_may_store(&flight->query, &flight->answer, &why) == CACHE_STORE &&
                 (flight->length == SERVER_LENGTH_UNKNOWN || flight->length <= flight->settings->entry_max);
     route_scan_init(&flight->scan);
     flight->scan.over = flight->method == METHOD_HEAD || !may_have_link(head);
@@ -321,6 +322,7 @@ static void on_head(void *user, const struct http_response *head)
     flight->status = head->status;
     flight->phase = FLIGHT_STREAMING;
     flight->keeps = keeps;
+    flight->store_why = why;
     flight->shareable = keeps || error_is_shared(head);
     flight->scan_over = flight->scan.over;
     if (!flight->strike)

@@ -191,15 +191,15 @@ struct flight {
     int status;
     struct slice block;             /* field lines for clients, made once */
     uint64_t length;                /* of upstream's body; SERVER_LENGTH_UNKNOWN */
-    bool shareable;                 /* waiters other than the opener may have it */
-    bool varies;                    /* … once they know the variant to be theirs */
+    bool varies;                    /* waiters have to know the variant to be theirs */
     bool has_date;
-    const char *store_why;          /* RFC 9211 detail of what was not stored */
     bool not_modified;              /* a 304 to our own conditions */
 
     pthread_mutex_t lock;
     enum flight_phase phase;
     bool keeps;         /* it may still fill the cache: the body is gathered from its beginning */
+    bool shareable;     /* waiters other than the opener may have the answer */
+    const char *store_why; /* RFC 9211 detail of what was not stored */
     bool paused;        /* upstream is not read: the slowest waiter is a window behind */
     bool resume_posted;
     struct list waiters;

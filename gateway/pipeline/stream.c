@@ -121,7 +121,8 @@ void visit_refresh(struct visit *visit)
 /* A copy of what the flight says now. */
 struct glance {
     enum flight_phase phase;
-    bool keeps, scan_over;
+    bool keeps, scan_over, shareable;
+    const char *store_why;
     uint64_t produced, settled, splice_at;
     size_t splice_len;
     struct cache_entry *entry; /* borrowed: the flight keeps it */
@@ -130,8 +131,18 @@ struct glance {
 static struct glance glance_at(struct flight *flight)
 {
     pthread_mutex_lock(&flight->lock);
-    struct glance glance = {flight->phase,   flight->keeps,     flight->scan_over,  flight->produced,
-                            flight->settled, flight->splice_at, flight->splice_len, flight->entry};
+    struct glance glance = {
+        .phase = flight->phase,
+        .keeps = flight->keeps,
+        .scan_over = flight->scan_over,
+        .shareable = flight->shareable,
+        .store_why = flight->store_why,
+        .produced = flight->produced,
+        .settled = flight->settled,
+        .splice_at = flight->splice_at,
+        .splice_len = flight->splice_len,
+        .entry = flight->entry,
+    };
     pthread_mutex_unlock(&flight->lock);
     return glance;
 }
@@ -205,9 +216,10 @@ static bool is_mine(struct visit *visit, const struct cache_entry *entry)
     return same;
 }
 
-static void progress_landed_entry(struct visit *visit, struct flight *flight, struct cache_entry *entry)
+static void progress_landed_entry(struct visit *visit, struct flight *flight, const struct glance *glance)
 {
-    if (!visit->opener && (!flight->shareable || (flight->varies && !is_mine(visit, entry)))) {
+    struct cache_entry *entry = glance->entry;
+    if (!visit->opener && (!glance->shareable || (flight->varies && !is_mine(visit, entry)))) {
         go_alone(visit);
         return;
     }
@@ -252,7 +264,7 @@ static void progress_streaming(struct visit *visit, struct flight *flight, const
     if (!visit->begun) {
         visit->upstream_status = flight->status;
         if (!visit->detail)
-            visit->detail = flight->store_why;
+            visit->detail = glance->store_why;
         answer_flight(visit, flight, told_length(visit, flight, glance, link_of(visit, flight, glance)));
     }
     visit_stream(visit);
@@ -280,10 +292,10 @@ void visit_progress(struct visit *visit)
     if (serves_stale_on(flight->status) && answer_stale(visit, "stale-if-error"))
         return;
     if (glance.phase == FLIGHT_LANDED && glance.entry) {
-        progress_landed_entry(visit, flight, glance.entry);
+        progress_landed_entry(visit, flight, &glance);
         return;
     }
-    bool mine = visit->opener || (flight->shareable && !flight->varies);
+    bool mine = visit->opener || (glance.shareable && !flight->varies);
     if (!mine && !glance.keeps) {
         go_alone(visit);
         return;
