@@ -59,7 +59,7 @@ int cli_print_json(const struct cli_call *call, json_t *value)
 
 static void print_scalar(const json_t *value)
 {
-    if (json_is_string(value))
+    if (json_is_string(value) && json_string_length(value) > 0)
         cli_print_text(stdout, slice_of(json_string_value(value), json_string_length(value)));
     else if (json_is_integer(value))
         printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));

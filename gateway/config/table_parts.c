@@ -162,7 +162,8 @@ const struct field table_upstream[] = {
 };
 
 static const char *const directives[] = {
-    "private", "no-cache", "must-revalidate", "proxy-revalidate", "max-age", "s-maxage", "expires", NULL,
+    "private", "no-cache", "must-revalidate", "proxy-revalidate", "must-understand", "max-age", "s-maxage",
+    "expires", NULL,
 };
 
 const struct field table_rule[] = {
@@ -219,7 +220,7 @@ const struct field table_rule[] = {
      .kind = FIELD_NAMES,
      .offset = offsetof(struct config_rule, override),
      .count_offset = offsetof(struct config_rule, override_count),
-     .max = 7,
+     .max = 8,
      .choices = directives,
      .sentence = "Directives of upstream to overlook. `no-store` is always obeyed."},
     {0},

@@ -45,6 +45,8 @@ void server_reply(struct server_exchange *x, int status, const char *content_typ
                   struct slice body)
 {
     struct server_piece piece;
+    if (content_type && !*content_type)
+        content_type = NULL;
     struct slice head =
         arena_format(&x->arena, "%s%s%sDate: %.*s\r\nX-Request-Id: %.*s\r\n%s",
                      content_type ? "Content-Type: " : "", content_type ? content_type : "",
@@ -64,9 +66,11 @@ static void reply_problem(struct server_exchange *x, int status, enum problem pr
                           const struct buf *body)
 {
     const struct server *server = server_exchange_of(x)->connection->server;
-    const char *own = server->options.problem_fields, *error = problem_proxy_error(problem);
+    const char *error = problem_proxy_error(problem), *own = server->options.problem_fields;
+    if (*fields || !own)
+        own = ""; /* the handler says it better */
     struct slice lines = arena_format(&x->arena, "Proxy-Status: rollout-gateway%s%s\r\n%s%s",
-                                      *error ? "; error=" : "", error, own ? own : "", fields);
+                                      *error ? "; error=" : "", error, own, fields);
     if (!lines.ptr || body->failed) {
         server_abort(x);
         return;

@@ -72,7 +72,7 @@ struct server_options {
     uint64_t idle_ms;   /* between requests */
     uint64_t body_ms;   /* longest pause inside a body that is wanted, or while the client does not read */
     unsigned connections_max;   /* over it the listener pauses accepting */
-    const char *problem_fields; /* lines added to each problem answer ("Cache-Status: …\r\n"), or "" */
+    const char *problem_fields; /* field lines of problem answers that come without any of their own, or "" */
 };
 
 /* --- listeners ----------------------------------------------------------------------------------- */
@@ -164,7 +164,7 @@ size_t server_backlog(const struct server_exchange *x);
  * content_type may be NULL. */
 void server_reply(struct server_exchange *x, int status, const char *content_type, const char *fields,
                   struct slice body);
-/* application/problem+json with Proxy-Status and X-Request-Id (contract 3) and the options' problem_fields.
+/* application/problem+json with Proxy-Status and X-Request-Id (contract 3), and the options' problem_fields when `fields` is "".
  * `detail` is for a person, without anything secret; `fields` further lines or ""; `extra` as problem_body's.
  */
 void server_problem(struct server_exchange *x, enum problem problem, const char *fields, const char *extra,

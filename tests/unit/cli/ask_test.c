@@ -134,7 +134,7 @@ static void explain_shows_the_answer_as_a_tree(void **state)
           JSON_HEAD
           "Transfer-Encoding: "
           "chunked\r\n\r\n3C\r\n{\"route\":{\"api\":\"crm\",\"entity\":\"people\\u001b[2J\"},\"choices\":\r\n"
-          "31\r\n[\"a\",\"b\"],\"none\":[],\"hit\":true,\"ttl_ms\":1500,\"n\":\r\n"
+          "2f\r\n[\"a\",\"b\"],\"none\":[],\"hit\":\"\",\"ttl_ms\":1500,\"n\":\r\n"
           "24\r\nnull,\"rules\":[{\"ttl\":0.5},{\"x\":{}}]}\r\n0\r\n\r\n");
     int status = run("explain", "acme", "GET", "/crm/people?limit=1");
     stop(&admin);
@@ -142,7 +142,7 @@ static void explain_shows_the_answer_as_a_tree(void **state)
     assert_int_equal(status, CLI_OK);
     assert_string_equal(
         lent.out,
-        "route:\n  api: crm\n  entity: people?[2J\nchoices: a, b\nnone: -\nhit: yes\nttl_ms: 1500\nn: -\n"
+        "route:\n  api: crm\n  entity: people?[2J\nchoices: a, b\nnone: -\nhit: -\nttl_ms: 1500\nn: -\n"
         "rules:\n  1:\n    ttl: 0.5\n  2:\n    x:\n");
     assert_has(admin.request, "POST /v1/explain HTTP/1.1\r\n");
     assert_has(admin.request, "{\"tenant\":\"acme\",\"method\":\"GET\",\"path\":\"/crm/people?limit=1\"}");

@@ -238,6 +238,27 @@ static void export_and_import_are_inverse(void **state)
     free(first);
 }
 
+/* An export that a full disk has cut must not pass for a whole one. */
+static void output_that_is_lost_is_a_failure(void **state)
+{
+    static const struct cli_hooks hooks = {lend_load, lend_unload, lend_check, lend_schema, lend_manual};
+    char program[] = "rollout-gateway", group[] = "credentials", verb[] = "export";
+    char *argv[] = {program, group, verb, NULL};
+    (void)state;
+    assert_int_equal(run("credentials", "put", "acme", "c1"), CLI_OK);
+    FILE *full = fopen("/dev/full", "w"), *err = tmpfile();
+    assert_true(full && err);
+    int kept_out = redirect(STDOUT_FILENO, full), kept_err = redirect(STDERR_FILENO, err);
+    int status = cli_run(3, argv, &hooks);
+    assert_true(dup2(kept_out, STDOUT_FILENO) >= 0);
+    close(kept_out);
+    clearerr(stdout);
+    restore(STDERR_FILENO, kept_err, err, lent.err);
+    fclose(full);
+    assert_int_equal(status, CLI_FAILED);
+    assert_has(lent.err, "credentials export: the output could not be written: No space left on device\n");
+}
+
 /* A gateway has the same store open, with more tables, in another process. */
 static void works_beside_a_running_gateway(void **state)
 {
@@ -306,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(import_reads_stdin, set_up, tear_down),
         cmocka_unit_test_setup_teardown(import_tells_what_can_not_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(export_and_import_are_inverse, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(output_that_is_lost_is_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(works_beside_a_running_gateway, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_store_is_told_and_left_alone, set_up, tear_down),
     };

@@ -167,7 +167,8 @@ static void words_that_are_no_choice(void **state)
          "kept\n"
          "cache.rules[0].override[2]: found \"private\", expected each entry once\n"
          "cache.rules[0].override[3]: found the number 1, expected one of \"private\", \"no-cache\", "
-         "\"must-revalidate\", \"proxy-revalidate\", \"max-age\", \"s-maxage\", \"expires\"\n"},
+         "\"must-revalidate\", \"proxy-revalidate\", \"must-understand\", \"max-age\", \"s-maxage\", "
+         "\"expires\"\n"},
     };
     (void)state;
     check_rows(rows, COUNT(rows));

@@ -218,6 +218,44 @@ static void it_is_tried_again_once_only_and_never_on_a_new_connection(void **sta
     rig_close(&rig);
 }
 
+/* The second try may get a kept connection that another transfer gives back in the same turn; it is the last
+ * one all the same. */
+static void a_second_try_on_a_kept_connection_is_the_last(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct call calls[4];
+    int fds[2];
+    rig_open(&rig, NULL);
+    for (int i = 0; i < 4; i++) {
+        call_init(&calls[i], &rig);
+        call_get(&calls[i]);
+        if (i >= 2) {
+            rig_read_request(&rig, fds[3 - i]); /* last used first */
+            continue;
+        }
+        fds[i] = rig_accept(&rig);
+        rig_read_request(&rig, fds[i]);
+        if (i == 1)
+            for (int k = 0; k < 2; k++) {
+                rig_write(&rig, fds[k], OK);
+                call_expect_ok(&calls[k], 200, "hi");
+            }
+    }
+    shutdown(fds[1], SHUT_WR); /* calls[2] is on it */
+    assert_true(send(fds[0], OK, strlen(OK), 0) > 0);
+    call_expect_ok(&calls[3], 200, "hi");
+    rig_read_request(&rig, fds[0]);
+    close(fds[0]);
+    call_expect_failure(&calls[2], UPSTREAM_RESET);
+    rig_turns(&rig, 20);
+    assert_int_equal(rig_stats(&rig).connects, 2);
+    for (int i = 0; i < 4; i++)
+        call_deinit(&calls[i]);
+    close(fds[1]);
+    rig_close(&rig);
+}
+
 /* A byte of an answer has come: it was no stale connection. */
 static void an_answer_that_began_is_not_asked_for_again(void **state)
 {
@@ -575,6 +613,7 @@ int main(void)
         cmocka_unit_test(unfit_connection_is_found_before_the_request_leaves),
         cmocka_unit_test(stale_connection_is_tried_again_only_when_safe),
         cmocka_unit_test(it_is_tried_again_once_only_and_never_on_a_new_connection),
+        cmocka_unit_test(a_second_try_on_a_kept_connection_is_the_last),
         cmocka_unit_test(an_answer_that_began_is_not_asked_for_again),
         cmocka_unit_test(more_than_connections_max_wait_in_order),
         cmocka_unit_test(a_lost_place_is_filled_again),
