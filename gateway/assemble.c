@@ -70,7 +70,10 @@ static unsigned override_flag(struct slice name)
                  {"no-cache", CC_NO_CACHE},
                  {"must-revalidate", CC_MUST_REVALIDATE},
                  {"proxy-revalidate", CC_PROXY_REVALIDATE},
-                 {"must-understand", CC_MUST_UNDERSTAND}};
+                 {"must-understand", CC_MUST_UNDERSTAND},
+                 {"max-age", CACHE_IGNORE_MAX_AGE},
+                 {"s-maxage", CACHE_IGNORE_S_MAXAGE},
+                 {"expires", CACHE_IGNORE_EXPIRES}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (slice_equal_nocase(name, slice_from(table[i].name)))
             return table[i].flag;

@@ -49,6 +49,8 @@ static int load(struct gateway *g, struct config **out)
     struct config_errors errors;
     config_errors_init(&errors);
     int error = g->options->config ? config_load(g->options->config, out, &errors) : config_default(out);
+    if (!error && !g->demo && (error = config_require_rollout(*out, &errors)))
+        config_release(*out);
     if (error)
         print_errors(&errors);
     config_errors_deinit(&errors);
@@ -62,8 +64,6 @@ static int read_secrets(struct gateway *g, struct generation *generation, struct
     buf_init(&generation->admin_token, 8192);
     if (g->demo)
         demo_override(g->demo, config, &generation->client_secret);
-    else if (config->rollout.client_id.len == 0 || (!config->rollout.client_secret.env && !config->rollout.client_secret.file))
-        return fault_set(fault, ERR_INVALID, "rollout.client_id and rollout.client_secret are needed (or --sandbox)");
     else {
         int error = config_secret_read(&config->rollout.client_secret, &generation->client_secret, fault);
         if (error) {
@@ -96,7 +96,6 @@ static struct generation *generation_load(struct gateway *g, int *status, struct
     }
     error = read_secrets(g, generation, fault);
     if (error) {
-        *status = error == ERR_INVALID && !generation->config->rollout.client_id.len ? CLI_CONFIG : CLI_FAILED;
         generation_release(generation);
         return NULL;
     }
@@ -110,6 +109,11 @@ static void warn_about(const struct gateway *g)
         log_message(LOG_WARN, "short-secret", "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
     if (config->webhooks.subscriber_count > 0)
         log_message(LOG_WARN, "not-in-force", "webhooks.subscribers is configured; this version does not relay events yet");
+    if (config->webhooks.public_url)
+        log_message(LOG_WARN, "not-in-force", "webhooks.public_url is configured; this version does not subscribe by itself yet");
+    if (config->limits.tenant.rate > 0 || config->limits.credential.rate > 0 || config->limits.service.rate > 0 ||
+        config->limits.client.rate > 0)
+        log_message(LOG_INFO, "not-in-force", "limits are not enforced by this version yet: only Rollout's own hold");
     if (config->cluster.redis_url)
         log_message(LOG_WARN, "not-in-force", "cluster.redis_url is configured; this version runs alone");
 }

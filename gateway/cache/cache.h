@@ -73,6 +73,13 @@ unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subje
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms);
 bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms);
 
+/* --- coverage: do this credential's webhooks work? --- */
+
+/* A genuine event of the credential came. Any thread. */
+void cache_event_seen(struct cache *cache, struct slice credential, uint64_t now_ms);
+/* Did one come within the window? Forgotten at a restart. */
+bool cache_covered(const struct cache *cache, struct slice credential, uint64_t now_ms, uint64_t window_ms);
+
 /* --- policy ---------------------------------------------------------------------------------- */
 
 /* Bits of cache_policy.ignore beside CC_*. */
@@ -83,8 +90,9 @@ enum {
 };
 
 /* What the configuration says for one api and entity. Upstream's explicit freshness is obeyed before ttl, and
- * swr_ms prolongs only what ttl made fresh (else upstream's own stale-while-revalidate counts): with a ttl of
- * 0 this is plain RFC 9111. */
+ * swr_ms prolongs only what ttl made fresh (else upstream's own stale-while-revalidate counts). With both ttl
+ * 0 this is plain RFC 9111, and upstream's Cache-Control is sent as it came (private only where it says
+ * nothing); else it is made private. */
 struct cache_policy {
     uint64_t ttl_ms; /* 0: only upstream's headers count */
     uint64_t ttl_uncovered_ms;
@@ -92,10 +100,14 @@ struct cache_policy {
     uint64_t negative_ms; /* for 404 and 410 where ttl applies; at most ttl */
     unsigned ignore; /* CC_*, CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE: no effect */
     bool heuristic;  /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
-    /* For a profile of plain RFC 9111 only, against contract 4; off by default: */
-    bool keep_cookies; /* Set-Cookie answers may be stored (RFC 9111 7.3) and are sent to whoever asks */
-    bool keep_control; /* upstream's Cache-Control is sent as it came, not made private */
+    bool keep_cookies; /* Set-Cookie answers may be stored (RFC 9111 7.3) and are sent to whoever asks; off by
+                          default (contract 4) */
 };
+/* Does the configuration leave freshness to upstream alone (both ttl 0)? */
+static inline bool cache_policy_is_plain(const struct cache_policy *policy)
+{
+    return policy->ttl_ms == 0 && policy->ttl_uncovered_ms == 0;
+}
 
 /* --- lookup ---------------------------------------------------------------------------------- */
 
@@ -145,7 +157,7 @@ void cache_release(struct cache_entry *entry);
 int cache_entry_status(const struct cache_entry *entry);
 struct slice cache_entry_head(
     const struct cache_entry
-        *entry); /* field lines ready to send: no framing, no Age, Date always, Cache-Control made private */
+        *entry); /* field lines ready to send: no framing, no Age, Date always, Cache-Control for clients */
 struct slice cache_entry_body(const struct cache_entry *entry);
 struct slice cache_entry_etag(const struct cache_entry *entry); /* with quotes; upstream's own or ours */
 bool cache_entry_etag_is_ours(const struct cache_entry *entry);
@@ -156,8 +168,8 @@ struct slice cache_entry_splice(const struct cache_entry *entry);
 uint64_t cache_entry_age_ms(const struct cache_entry *entry, uint64_t now_ms);
 
 /* Appends the Cache-Control lines that clients get for an answer of upstream with these fields, as entries
- * have them: "private" first, upstream's directives behind it without public, private and s-maxage. For what
- * is passed on without being stored. */
+ * have them: upstream's own lines under a plain policy, when it sent any; else "private" first, upstream's
+ * directives behind it without public, private and s-maxage. For what is passed on without being stored. */
 void cache_write_control(struct buf *out, const struct http_fields *fields,
                          const struct cache_policy *policy);
 /* Would the answer to one request, by its Vary, be the answer to the other, too? For waiters on one flight

@@ -125,9 +125,20 @@ struct shard {
     _Atomic size_t bytes; /* of its linked entries */
 } __attribute__((aligned(64)));
 
+struct coverage_slot {
+    _Atomic uint64_t hash;    /* of the credential that has the slot */
+    _Atomic uint64_t seen_ms; /* of its last event; 0: none */
+};
+struct coverage {
+    struct coverage_slot *slots;
+};
+int coverage_init(struct coverage *coverage);
+void coverage_deinit(struct coverage *coverage);
+
 struct cache {
     struct shard shards[INDEX_SHARDS];
     struct generations generations;
+    struct coverage coverage;
     _Atomic size_t budget, entry_max;
     _Atomic size_t bytes; /* every entry not yet freed, and the buckets */
     _Atomic uint64_t entries, stores, evictions, replaced, fenced, invalidations;

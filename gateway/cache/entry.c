@@ -64,7 +64,7 @@ void cache_write_control(struct buf *out, const struct http_fields *fields, cons
 {
     struct http_members it = {0};
     struct slice directive;
-    if (policy->keep_control && put_as_sent(out, fields))
+    if (cache_policy_is_plain(policy) && put_as_sent(out, fields))
         return;
     buf_append_text(out, "Cache-Control: private");
     while (http_member_next(fields, FIELD_CACHE_CONTROL, &it, &directive)) {

@@ -179,8 +179,7 @@ static const char *refusal_by_directives(const struct cache_query *query, const 
 /* 3.5, on the client's own field: the gateway's token is the credential's, and so part of the key. */
 static bool is_barred_by_authorization(const struct cache_query *query, unsigned flags)
 {
-    const struct cache_policy *policy = query->policy;
-    if (policy->ttl_ms > 0 || policy->ttl_uncovered_ms > 0)
+    if (!cache_policy_is_plain(query->policy))
         return false;
     return http_find(query->fields, FIELD_AUTHORIZATION) &&
            !(flags & (CC_PUBLIC | CC_MUST_REVALIDATE | ENTRY_S_MAXAGE));

@@ -22,7 +22,7 @@ struct cache *cache_create(const struct cache_options *options)
         return NULL;
     memset(cache, 0, sizeof *cache);
     set_options(cache, options);
-    if (generations_init(&cache->generations) == 0 && index_init(cache) == 0)
+    if (generations_init(&cache->generations) == 0 && coverage_init(&cache->coverage) == 0 && index_init(cache) == 0)
         return cache;
     cache_destroy(cache);
     return NULL;
@@ -33,6 +33,7 @@ void cache_destroy(struct cache *cache)
     if (!cache)
         return;
     index_deinit(cache);
+    coverage_deinit(&cache->coverage);
     generations_deinit(&cache->generations);
     free(cache);
 }

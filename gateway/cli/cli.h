@@ -25,6 +25,7 @@ struct cli_context {
 struct cli_hooks {
     /* path NULL: the defaults. 0 or ERR_*, told on stderr line by line. */
     int (*load)(const char *path, bool with_secret, struct cli_context *out);
+    /* Comes after every load, also after one that failed. */
     void (*unload)(struct cli_context *context);
     /* `check`, and `check --schema` / `--manual`: prints; returns the exit status. */
     int (*check)(const char *path, bool json);
@@ -43,7 +44,8 @@ struct cli_serve {
     bool sandbox;
     const char *log_format; /* NULL, "json", "text" */
 };
-/* CLI_OK, CLI_USAGE (told on stderr), or -1: --help was printed. */
+/* CLI_OK, CLI_USAGE (told on stderr), or -1: --help was printed. argv[0] is "serve". Without -c, config is
+ * the file that every command would take (environment, /etc), but NULL with --sandbox. */
 int cli_parse_serve(int argc, char **argv, struct cli_serve *out);
 
 #endif

@@ -230,17 +230,18 @@ static int run_command(struct cli_call *call, int argc, char **argv)
 
 int cli_run(int argc, char **argv, const struct cli_hooks *hooks)
 {
-    static char help_word[] = "help", version_word[] = "version";
+    char help_word[] = "help", version_word[] = "version";
+    char *named[] = {NULL, NULL};
     struct cli_call call = {.hooks = hooks};
     int words;
     log_setup(LOG_WARN, LOG_FORMAT_TEXT);
     if (argc < 2)
         return cli_usage(NULL, "which command?");
     if (is_help(argv[1]))
-        argv[1] = help_word;
+        named[0] = help_word;
     else if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
-        argv[1] = version_word;
-    int status = find(argc - 1, argv + 1, &call.command, &words);
+        named[0] = version_word;
+    int status = find(argc - 1, named[0] ? named : argv + 1, &call.command, &words);
     if (status != CLI_OK)
         return status < 0 ? CLI_OK : status;
     return run_command(&call, argc - 1 - words, argv + 1 + words);

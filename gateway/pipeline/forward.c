@@ -5,7 +5,19 @@
 
 enum { FORWARD_MAX = 128 * 1024 };
 
-/* What of the client's fields goes up. Names with an underscore are twins of ours for some servers: dropped. */
+/* Some servers read every byte of a name that is neither letter nor digit as one and the same: names with others than a
+ * hyphen ("X_Rollout_Credential_Id", "X.Rollout.Credential.Id") could be twins of ours. */
+static bool is_plain_name(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i], lower = (char)(c | 0x20);
+        if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && c != '-')
+            return false;
+    }
+    return true;
+}
+
+/* What of the client's fields goes up. */
 static bool goes_up(const struct http_fields *fields, const struct http_field *field, bool conditions)
 {
     unsigned flags = field_flags(field->id);
@@ -15,7 +27,7 @@ static bool goes_up(const struct http_fields *fields, const struct http_field *f
         return false;
     if (field->id == FIELD_X_REQUEST_ID || field->id == FIELD_VIA || field->id == FIELD_TRACEPARENT)
         return false; /* written below */
-    if (slice_find(field->name, '_') < field->name.len)
+    if (!is_plain_name(field->name))
         return false;
     return !http_connection_names(fields, field->name);
 }

@@ -44,6 +44,8 @@ struct pipeline_settings {
 };
 
 const struct cache_policy *settings_policy(const struct pipeline_settings *settings, int api, struct slice entity);
+/* Of what a subject names. */
+const struct cache_policy *settings_policy_of(const struct pipeline_settings *settings, const struct cache_subject *subject);
 
 /* --- shared between workers ----------------------------------------------------------------------------------- */
 
@@ -230,7 +232,7 @@ struct waiter {
     uint64_t cursor;        /* guarded by the flight's lock */
 };
 
-enum { FLIGHT_WINDOW = 256 * 1024, VISIT_BACKLOG = 256 * 1024 };
+enum { FLIGHT_WINDOW = 256 * 1024, VISIT_BACKLOG = 256 * 1024, VISIT_HOLD = 64 * 1024 };
 
 /* flight.c */
 /* A flight with one reference for the caller, not yet started. NULL: no memory. */

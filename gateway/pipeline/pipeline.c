@@ -242,7 +242,7 @@ static bool prepare_query(struct visit *visit)
     q->control = cache_control_parse(&request->fields, FIELD_CACHE_CONTROL);
     q->policy = settings_policy(visit->settings, visit->route.api, visit->route.entity);
     q->deps = cache_deps_of(pipeline->shared->cache, &visit->subject);
-    q->covered = true;
+    q->covered = cache_covered(pipeline->shared->cache, whose, now, visit->settings->coverage_ms);
     q->now_ms = now;
     visit->settling = cache_settling(pipeline->shared->cache, &q->deps, now);
     visit->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) && request->framing == FRAMING_NONE &&

@@ -132,3 +132,8 @@ const struct cache_policy *settings_policy(const struct pipeline_settings *s, in
     }
     return policy;
 }
+
+const struct cache_policy *settings_policy_of(const struct pipeline_settings *s, const struct cache_subject *subject)
+{
+    return settings_policy(s, api_index(s, subject->api), subject->entity);
+}

@@ -303,6 +303,8 @@ void visit_progress(struct visit *visit)
     /* While the cache gathers the body, only the opener is answered piece by piece; a condition or a range is decided on the whole. */
     if (glance.phase == FLIGHT_STREAMING && glance.keeps && (!visit->opener || is_conditional(visit)))
         return;
+    if (glance.phase == FLIGHT_STREAMING && !glance.scan_over && flight->length <= VISIT_HOLD)
+        return; /* a small body is awaited, so that its length can be told although a link may be rewritten */
     progress_streaming(visit, flight, &glance);
 }
 

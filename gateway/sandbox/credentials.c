@@ -270,7 +270,7 @@ static void delete_credential(struct sandbox_call *call)
         sandbox_answer_not_found(call);
         return;
     }
-    sandbox_data_drop_changes(call->sandbox);
+    sandbox_data_drop_changes(call->sandbox, credential);
     map_remove(&call->sandbox->credentials, &credential->node);
     list_remove(&credential->order);
     sandbox_credential_destroy(credential);

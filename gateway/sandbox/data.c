@@ -245,17 +245,20 @@ static void publish(struct sandbox_collection *collection, struct sandbox_record
         loop_timer_set(sandbox->loop, &sandbox->change_timer, due, on_changes_due);
 }
 
-void sandbox_data_drop_changes(struct sandbox *sandbox)
+void sandbox_data_drop_changes(struct sandbox *sandbox, const struct sandbox_credential *credential)
 {
-    loop_timer_clear(sandbox->loop, &sandbox->change_timer);
     list_each_safe (node, &sandbox->changes) {
         struct change *change = container_of(node, struct change, node);
+        if (credential && change->collection->credential != credential)
+            continue;
         list_remove(&change->node);
         change->record->pending--;
+        sandbox->change_count--;
         json_decref(change->value);
         free(change);
     }
-    sandbox->change_count = 0;
+    if (sandbox->change_count == 0)
+        loop_timer_clear(sandbox->loop, &sandbox->change_timer);
 }
 
 /* --- writes

@@ -1,7 +1,7 @@
 /*
- * Deliveries: each is posted, signed, until someone answers 2xx, with growing pauses; the queue is bounded,
- * and what does not fit is dropped and counted. A delivery stands in `queue` until it is due and there is
- * room, then in `flying`.
+ * Deliveries: each is posted, signed, until somebody answers 2xx, with growing pauses and 100 times at most.
+ * The queue is bounded; what does not fit is dropped and counted. A delivery stands in `queue` until it is
+ * due and there is room, then in `flying`.
  */
 #include <stdlib.h>
 
@@ -9,6 +9,7 @@
 #include "sandbox/sandbox_internal.h"
 
 enum {
+    ATTEMPTS_MAX = 100, /* some 90 minutes with the default pause */
     QUEUE_MAX = 10000,
     FLIGHTS_MAX = 32,
     ORIGINS_MAX = 256,
@@ -64,6 +65,9 @@ static void land(struct delivery *delivery)
     delivery->transfer = NULL;
     if (delivery->status >= 200 && delivery->status < 300) {
         sandbox->stats.delivered++;
+        free_delivery(delivery);
+    } else if (delivery->attempts >= ATTEMPTS_MAX) {
+        sandbox->stats.dropped++;
         free_delivery(delivery);
     } else {
         sandbox->stats.failed++;

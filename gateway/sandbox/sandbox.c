@@ -27,7 +27,7 @@ enum { ADDRESS_MAX = 256, SECRET_MAX = 4096 };
 static void drop_data(struct sandbox *sandbox)
 {
     sandbox_deliver_clear(sandbox);
-    sandbox_data_drop_changes(sandbox);
+    sandbox_data_drop_changes(sandbox, NULL);
     while (!list_empty(&sandbox->credential_order)) {
         struct sandbox_credential *credential =
             container_of(sandbox->credential_order.next, struct sandbox_credential, order);

@@ -177,7 +177,8 @@ int sandbox_data_delete(struct sandbox_collection *collection, struct sandbox_re
                         const struct sandbox_write *write);
 /* Puts in a record of the beginning: no event, no lag. Takes value. */
 int sandbox_data_seed(struct sandbox_collection *collection, json_t *value);
-void sandbox_data_drop_changes(struct sandbox *sandbox);
+/* Forgets what was not seen yet, of one credential or (NULL) of all: before their records go. */
+void sandbox_data_drop_changes(struct sandbox *sandbox, const struct sandbox_credential *credential);
 
 /* seed.c: a record as `n`th example; NULL when out of memory. */
 json_t *sandbox_seed(const struct sandbox_credential *credential, const struct sandbox_entity *entity,
@@ -365,8 +366,7 @@ struct sandbox_call {
     struct sandbox_credential *credential;
     const struct sandbox_entity *entity;
     struct sandbox_entry *entry;
-    const struct sandbox_rule *rule;
-    struct sandbox_rule fault; /* copy of the rule, which may change while the answer waits */
+    struct sandbox_rule fault; /* a copy: the rules may change while the answer waits */
     struct loop_timer timer;
     struct sandbox_text *text;
     size_t sent;

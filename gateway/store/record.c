@@ -26,12 +26,10 @@ void record_seal(char *header, struct slice key, struct slice value)
  * stands inside one leaf page, or starts right behind the header of a run of overflow pages, which tells how
  * many they are.
  */
-static bool bounded(const struct store *store, MDB_val raw)
+static bool bounded_in_map(const struct store *store, MDB_val raw)
 {
     enum { PAGE_HEADER = 16, FLAGS_AT = 10, PAGES_AT = 12, OVERFLOW_FLAG = 0x04 };
     size_t offset = (size_t)((uintptr_t)raw.mv_data & (store->page_size - 1));
-    if (raw.mv_size > STORE_VALUE_MAX + RECORD_HEADER)
-        return false;
     if (offset != PAGE_HEADER)
         return offset + raw.mv_size <= store->page_size;
     const char *page = (const char *)raw.mv_data - PAGE_HEADER;
@@ -40,6 +38,20 @@ static bool bounded(const struct store *store, MDB_val raw)
     memcpy(&flags, page + FLAGS_AT, sizeof(flags));
     memcpy(&pages, page + PAGES_AT, sizeof(pages));
     return (flags & OVERFLOW_FLAG) && pages >= (PAGE_HEADER + raw.mv_size - 1) / store->page_size + 1;
+}
+
+/* A page that the present transaction has changed is a copy in the heap, aligned to nothing. */
+static bool in_heap(const struct store *store, MDB_val raw)
+{
+    MDB_envinfo info;
+    mdb_env_info(store->env, &info);
+    const char *map = info.me_mapaddr, *at = raw.mv_data;
+    return at < map || at >= map + info.me_mapsize;
+}
+
+static bool bounded(const struct store *store, MDB_val raw)
+{
+    return raw.mv_size <= STORE_VALUE_MAX + RECORD_HEADER && (bounded_in_map(store, raw) || in_heap(store, raw));
 }
 
 int record_open(const struct store *store, struct slice key, MDB_val raw, struct slice *value)

@@ -38,8 +38,7 @@ static bool still_here(struct upstream_transfer *t)
     return false;
 }
 
-/* --- its end
- * ------------------------------------------------------------------------------------------------- */
+/* --- its end ------------------------------------------------------------------------- */
 
 static bool request_has_left(const struct upstream_transfer *t)
 {
@@ -70,8 +69,7 @@ bool answer_is_complete(const struct upstream_transfer *t)
            wire_body_next(&body, &in, &data) == WIRE_DONE;
 }
 
-/* --- its head
- * ------------------------------------------------------------------------------------------------ */
+/* --- its head ------------------------------------------------------------------------ */
 
 static enum step take_interim(struct upstream_transfer *t)
 {
@@ -129,8 +127,7 @@ static enum step take_head(struct upstream_transfer *t, struct slice *data)
     return read_head(t, bytes);
 }
 
-/* --- its body
- * ------------------------------------------------------------------------------------------------ */
+/* --- its body ------------------------------------------------------------------------ */
 
 static enum step take_body(struct upstream_transfer *t, struct slice data)
 {
@@ -168,8 +165,7 @@ static enum step take(struct upstream_transfer *t, struct slice data)
     return take_body(t, data);
 }
 
-/* --- input
- * --------------------------------------------------------------------------------------------------- */
+/* --- input --------------------------------------------------------------------------- */
 
 static enum step take_read(struct upstream_transfer *t, struct slice data)
 {

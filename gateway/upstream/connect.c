@@ -21,8 +21,7 @@ struct watch {
 
 static void on_connected(struct connection *conn, CURLcode code);
 
-/* --- libcurl's events
- * ---------------------------------------------------------------------------------------- */
+/* --- libcurl's events ---------------------------------------------------------------- */
 
 /* Callbacks of ours run from here, never from inside libcurl. */
 static void drain(struct upstream *upstream)
@@ -171,8 +170,7 @@ void connect_forget(struct connection *conn)
     conn->easy = NULL;
 }
 
-/* --- a connection's beginning
- * -------------------------------------------------------------------------------- */
+/* --- a connection's beginning -------------------------------------------------------- */
 
 static void set_long(CURL *easy, CURLoption option, uint64_t value, bool *ok)
 {
@@ -279,8 +277,7 @@ int connect_start(struct pool *pool)
     return 0;
 }
 
-/* --- …and how it went
- * ---------------------------------------------------------------------------------------- */
+/* --- …and how it went ---------------------------------------------------------------- */
 
 static void on_ready(struct loop_io *io, unsigned events)
 {

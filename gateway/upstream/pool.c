@@ -9,8 +9,7 @@
 
 #include "upstream/upstream_internal.h"
 
-/* --- which pool
- * ---------------------------------------------------------------------------------------------- */
+/* --- which pool ---------------------------------------------------------------------- */
 
 static bool serves(const struct pool *pool, const struct upstream_origin *origin, struct slice url)
 {
@@ -83,8 +82,7 @@ void pool_drop_unused(struct upstream *upstream)
     }
 }
 
-/* --- idle connections
- * ---------------------------------------------------------------------------------------- */
+/* --- idle connections ---------------------------------------------------------------- */
 
 static void leave_idle(struct connection *conn)
 {
@@ -151,8 +149,7 @@ struct connection *pool_take_idle(struct pool *pool)
     return NULL;
 }
 
-/* --- those who wait
- * ------------------------------------------------------------------------------------------ */
+/* --- those who wait ------------------------------------------------------------------ */
 
 void pool_wait(struct pool *pool, struct upstream_transfer *t, bool first)
 {
@@ -204,8 +201,7 @@ void pool_pump_later(struct pool *pool)
     upstream_defer(pool->upstream, &pool->pump);
 }
 
-/* --- what becomes of a connection
- * ---------------------------------------------------------------------------- */
+/* --- what becomes of a connection ---------------------------------------------------- */
 
 static bool may_idle(const struct connection *conn)
 {

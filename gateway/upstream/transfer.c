@@ -11,8 +11,7 @@
 /* Chunk framing of one call at most: size line, CRLF, last chunk. */
 enum { CHUNK_ROOM = WIRE_CHUNK_HEAD_MAX + 2, LAST_CHUNK = 5 };
 
-/* --- memory
- * -------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------------------- */
 
 static struct upstream_transfer *take_free(struct upstream *upstream)
 {
@@ -50,8 +49,7 @@ void transfer_release(struct upstream_transfer *t)
         put_free(t->upstream, t);
 }
 
-/* --- time
- * ---------------------------------------------------------------------------------------------------- */
+/* --- time ---------------------------------------------------------------------------- */
 
 static void on_timer(struct loop_timer *timer);
 
@@ -82,8 +80,7 @@ static void on_timer(struct loop_timer *timer)
         transfer_fail(t, t->expiry, "the connection stalled");
 }
 
-/* --- ends
- * ---------------------------------------------------------------------------------------------------- */
+/* --- ends ---------------------------------------------------------------------------- */
 
 struct connection *transfer_detach(struct upstream_transfer *t)
 {
@@ -188,8 +185,7 @@ void transfer_read_later(struct upstream_transfer *t)
     wake(t);
 }
 
-/* --- the request
- * --------------------------------------------------------------------------------------------- */
+/* --- the request --------------------------------------------------------------------- */
 
 /* Who is to act next, and how long that may take. */
 void transfer_expect_progress(struct upstream_transfer *t)
@@ -357,8 +353,7 @@ struct upstream_transfer *upstream_start(struct upstream *upstream, const struct
     return t;
 }
 
-/* --- the request's body
- * -------------------------------------------------------------------------------------- */
+/* --- the request's body -------------------------------------------------------------- */
 
 static void put_chunk(struct buf *out, struct slice data)
 {
@@ -413,8 +408,7 @@ size_t upstream_send(struct upstream_transfer *t, struct slice data, bool last)
     return taken;
 }
 
-/* --- its user's wishes
- * --------------------------------------------------------------------------------------- */
+/* --- its user's wishes --------------------------------------------------------------- */
 
 void upstream_pause(struct upstream_transfer *t)
 {

@@ -58,8 +58,7 @@ void upstream_stats(const struct upstream *upstream, struct upstream_stats *out)
     };
 }
 
-/* --- closing
- * ------------------------------------------------------------------------------------------------- */
+/* --- closing ------------------------------------------------------------------------- */
 
 static void close_pool(struct pool *pool)
 {

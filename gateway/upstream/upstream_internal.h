@@ -138,7 +138,7 @@ struct upstream_transfer {
     struct wire_body body;
 };
 
-/* --- connect.c --- */
+/* --- connect.c ----------------------------------------------------------------------- */
 int connect_init(struct upstream *upstream) MUST_CHECK;
 void connect_deinit(struct upstream *upstream);
 /* A new connection for the pool; tells pool_connected or pool_connect_failed in a later turn. 0 or ERR_NOMEM.
@@ -148,7 +148,7 @@ int connect_start(struct pool *pool) MUST_CHECK;
 /* Takes the connection away from libcurl, which closes the descriptor that it knows. */
 void connect_forget(struct connection *conn);
 
-/* --- connection.c --- */
+/* --- connection.c -------------------------------------------------------------------- */
 /* Bytes, 0 for a clean end (recv only), ERR_AGAIN or ERR_CLOSED. */
 ssize_t connection_recv(struct connection *conn, char *to, size_t size);
 ssize_t connection_send(struct connection *conn, const char *from, size_t size);
@@ -159,7 +159,7 @@ bool connection_attach_tls(struct connection *conn);
 /* Takes it out of its pool's lists and counts; its transfer must have left it. */
 void connection_close(struct connection *conn);
 
-/* --- pool.c --- */
+/* --- pool.c -------------------------------------------------------------------------- */
 /* NULL when out of memory. */
 struct pool *pool_find(struct upstream *upstream, const struct upstream_origin *origin);
 /* An idle connection that is fit for use, or NULL. */
@@ -179,7 +179,7 @@ void pool_drop_idle(struct connection *conn);
 void pool_drop_unused(struct upstream *upstream);
 void pool_destroy(struct pool *pool);
 
-/* --- transfer.c --- */
+/* --- transfer.c ---------------------------------------------------------------------- */
 /* Sends the request on that connection, now. */
 void transfer_begin(struct upstream_transfer *t, struct connection *conn);
 /* Leaves connection and queue; on_fail comes in a later turn. */
@@ -195,7 +195,7 @@ void transfer_release(struct upstream_transfer *t);
 /* Sets its timer by what is to happen next. */
 void transfer_expect_progress(struct upstream_transfer *t);
 
-/* --- answer.c --- */
+/* --- answer.c ------------------------------------------------------------------------ */
 /* The connection is readable. */
 void answer_read(struct upstream_transfer *t);
 /* Goes on with what a pause held back, then reads. */
@@ -203,7 +203,7 @@ void answer_continue(struct upstream_transfer *t);
 /* Has the whole answer come, and nothing behind it? */
 bool answer_is_complete(const struct upstream_transfer *t);
 
-/* --- upstream.c --- */
+/* --- upstream.c ---------------------------------------------------------------------- */
 void upstream_defer(struct upstream *upstream, struct loop_task *task);
 /* An io or task that was counted in `pending` is over; may free the upstream: the last thing that its caller
  * does. */

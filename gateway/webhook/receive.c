@@ -230,6 +230,7 @@ static int remember(struct server_exchange *x, const struct event *event)
         return error;
     }
     invalidate(arrival, event);
+    cache_event_seen(webhook->cache, arrival->credential_id, loop_now(webhook->loop));
     delivery->webhook = webhook;
     delivery->x = x;
     delivery->table = webhook->options.first_table;

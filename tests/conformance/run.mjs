@@ -108,7 +108,7 @@ async function runSuite (base) {
   const load = file => import(path.join(options.suite, file))
   const { runTests, getResults } = await load('client/runner.mjs')
   const tests = (await load('tests/index.mjs')).default
-  const { default: request } = await load('../node-fetch/lib/index.js')
+  const { default: request } = await import(path.join(here, 'node_modules', 'node-fetch', 'lib', 'index.js'))
   const chosen = options.test
     ? tests.map(group => ({ ...group, tests: group.tests.filter(test => test.id === options.test && (test.dump = true)) }))
     : tests

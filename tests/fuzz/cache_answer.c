@@ -59,7 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .sie_ms = 5000,
                                         .swr_ms = 1000,
                                         .heuristic = data[0] & 4,
-                                        .keep_control = data[0] & 8,
                                         .keep_cookies = data[0] & 16};
     const int status = (int[]){200, 404, 301, 599}[data[1] % 4];
     text = slice_skip(text, 2);

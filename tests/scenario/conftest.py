@@ -190,6 +190,7 @@ class Gateway:
         now = struct.unpack("=q", self.clock.read_bytes())[0]
         with open(self.clock, "r+b") as file:
             file.write(struct.pack("=q", now + int(seconds * 1000)))
+        self.session.close()  # kept connections may be over their idle time now
 
     def events(self, name):
         out = []

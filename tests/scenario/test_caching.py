@@ -92,7 +92,7 @@ def test_many_concurrent_misses_are_one_upstream_request(gateway, origin):
         wait_for(lambda: connections(gateway) >= 200, 20, "200 connections")
         go_on.set()
         answers = [future.result(60) for future in futures]
-    assert all(answer.endswith(b'\r\n\r\n{"n":1}') for answer in answers)
+    assert [answer for answer in answers if not answer.endswith(b'\r\n\r\n{"n":1}')] == []
     assert inner.count == [1] and len(origin.seen) == 1
     assert sum(b"collapsed" in answer for answer in answers) >= 100
 

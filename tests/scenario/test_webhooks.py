@@ -151,3 +151,23 @@ def test_nothing_secret_is_logged(gateway, origin, hook):
     for secret in (token, SECRET, bearer, "planted-secret", "planted%40secret", "cred-acme"):
         assert secret not in text, secret
     assert gateway.events("request") and gateway.events("webhook")
+
+
+def test_coverage_decides_which_ttl_applies(make_gateway, origin):
+    gateway = make_gateway({"crm": {"url": origin.url}}, cache={"default": {"ttl": "1h", "ttl_uncovered": "20s", "stale_while_revalidate": "0s"}},
+                           webhooks={"coverage": "10m"})
+    hook = gateway.map("acme", "cred-acme", apis=["crm"])["webhook_path"]
+    origin.answer = counting()
+
+    def is_kept_after(seconds):
+        before = gateway.get("/crm/users/1").content
+        gateway.jump(seconds)
+        return gateway.get("/crm/users/1").content == before
+
+    assert not is_kept_after(21)
+    assert gateway.event(hook, "peopleUpdated", ["7"]).status_code == 204
+    gateway.session.post(gateway.admin + "/v1/purge", json={"tenant": "acme"})  # what was fetched uncovered stays so
+    assert is_kept_after(300)
+    gateway.jump(600)  # no event for longer than the window
+    gateway.session.post(gateway.admin + "/v1/purge", json={"tenant": "acme"})
+    assert not is_kept_after(21)

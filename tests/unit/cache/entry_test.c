@@ -3,7 +3,7 @@
 #include "unit/cache/harness.h"
 
 static const struct cache_policy plain = {0};
-static const struct cache_policy profile = {.keep_control = true, .keep_cookies = true};
+static const struct cache_policy profile = {.keep_cookies = true};
 
 struct desk {
     struct cache *cache;

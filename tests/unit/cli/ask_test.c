@@ -148,6 +148,16 @@ static void explain_shows_the_answer_as_a_tree(void **state)
     assert_has(admin.request, "{\"tenant\":\"acme\",\"method\":\"GET\",\"path\":\"/crm/people?limit=1\"}");
 }
 
+static void explain_gives_programs_the_answer_as_it_is(void **state)
+{
+    struct admin admin;
+    (void)state;
+    start(&admin, open_inet, JSON_HEAD "\r\n{\"api\":\"crm\",\"n\":[1]}\n");
+    assert_int_equal(run("explain", "--json", "--", "acme", "GET", "/crm/people"), CLI_OK);
+    stop(&admin);
+    assert_string_equal(lent.out, "{\"api\":\"crm\",\"n\":[1]}\n");
+}
+
 static const char status_json[] =
     "{\"version\":\"0.1.0\",\"state\":\"ready\",\"uptime_s\":100200,\"workers\":2,\"requests\":1200,"
     "\"cache\":{\"entries\":12,"
@@ -363,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(purge_says_what_is_meant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(purge_of_everything_is_an_empty_object, set_up, tear_down),
         cmocka_unit_test_setup_teardown(explain_shows_the_answer_as_a_tree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(explain_gives_programs_the_answer_as_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(status_is_for_people, set_up, tear_down),
         cmocka_unit_test_setup_teardown(delete_tells_a_running_gateway, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unsound_answers_are_refused, set_up, tear_down),

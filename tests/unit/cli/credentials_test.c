@@ -313,6 +313,67 @@ static void a_damaged_store_is_told_and_left_alone(void **state)
     assert_string_equal(lent.out, "");
 }
 
+static int put_nonsense(struct store_change *change, struct store_txn *txn)
+{
+    (void)change;
+    return store_txn_put(txn, CREDENTIAL_TABLE_TENANTS, SLICE("broken"), SLICE("no record"));
+}
+
+static void damaged_records_are_counted_and_can_be_removed(void **state)
+{
+    static const char *const tables[] = {CREDENTIAL_TABLES, NULL};
+    char path[128];
+    struct store *store;
+    struct store_change change = {.apply = put_nonsense};
+    struct fault fault = {""};
+    (void)state;
+    assert_int_equal(run("credentials", "put", "acme", "c1"), CLI_OK);
+    assert_int_equal(run("credentials", "put", "zeta", "z1"), CLI_OK);
+    snprintf(path, sizeof path, "%s/state", lent.root);
+    struct store_options options = {.path = path, .tables = tables};
+    assert_int_equal(store_open(&store, &options, &fault), 0);
+    assert_int_equal(store_apply(store, &change), 0);
+    store_close(store);
+    assert_int_equal(run("credentials", "export"), CLI_FAILED);
+    assert_int_equal(count_of(lent.out, "\n"), 2);
+    assert_has(lent.err, "1 damaged record was passed over\n");
+    assert_int_equal(run("credentials", "list", "--tenant", "broken"), CLI_FAILED);
+    assert_int_equal(run("credentials", "put", "broken", "b1"), CLI_FAILED);
+    assert_has(lent.err, "the tenant's record is damaged ('credentials delete'");
+    assert_int_equal(run("credentials", "delete", "broken", "b1"), CLI_OK);
+    assert_int_equal(run("credentials", "put", "broken", "b1"), CLI_OK);
+    assert_int_equal(run("credentials", "export"), CLI_OK);
+    assert_int_equal(count_of(lent.out, "\n"), 3);
+}
+
+static void a_tenant_has_a_bounded_number(void **state)
+{
+    FILE *file = fopen(lines_path(), "w");
+    (void)state;
+    for (int i = 0; i <= CREDENTIAL_MAX; i++)
+        fprintf(file, "{\"tenant\":\"acme\",\"credential_id\":\"c%d\"}\n", i);
+    fclose(file);
+    assert_int_equal(run("credentials", "import", lines_path()), CLI_FAILED);
+    assert_string_equal(lent.out, "stored 64 (64 new), 1 bad\n");
+    assert_has(lent.err, "line 65: the tenant has as many credentials as one can have\n");
+}
+
+static void a_store_that_can_not_be_made_is_told(void **state)
+{
+    char root[sizeof lent.root];
+    (void)state;
+    write_lines("");
+    memcpy(root, lent.root, sizeof root);
+    snprintf(lent.root, sizeof lent.root, "%.40s/lines", root);
+    int put = run("credentials", "put", "acme", "c1");
+    assert_has(lent.err, "Not a directory");
+    int import = run("credentials", "import", "/dev/null");
+    memcpy(lent.root, root, sizeof root);
+    assert_int_equal(put, CLI_FAILED);
+    assert_int_equal(import, CLI_FAILED);
+    assert_unloaded();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +390,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(export_and_import_are_inverse, set_up, tear_down),
         cmocka_unit_test_setup_teardown(output_that_is_lost_is_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(works_beside_a_running_gateway, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_records_are_counted_and_can_be_removed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tenant_has_a_bounded_number, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_that_can_not_be_made_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_store_is_told_and_left_alone, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,12 +108,10 @@ static inline int run_words(const char *const *words)
     assert_true(out && err);
     fflush(NULL);
     int kept_out = redirect(STDOUT_FILENO, out), kept_err = redirect(STDERR_FILENO, err);
-    char *first = argv[1];
     int status = cli_run(argc, argv, &hooks);
     fflush(NULL);
     restore(STDOUT_FILENO, kept_out, out, lent.out);
     restore(STDERR_FILENO, kept_err, err, lent.err);
-    argv[1] = first;
     for (int i = 1; i < argc; i++)
         free(argv[i]);
     return status;

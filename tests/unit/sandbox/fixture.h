@@ -23,7 +23,7 @@
 #include "base/clock.h"
 #include "sandbox/sandbox_internal.h"
 
-enum { WAIT_MS = 10000, ANSWER_SIZE = 512 * 1024, HOOKS_MAX = 64 };
+enum { WAIT_MS = 10000, ANSWER_SIZE = 2 * 1024 * 1024, HOOKS_MAX = 64 };
 
 #define CLIENT_ID     "test-client"
 #define CLIENT_SECRET "0123456789012345678901234567890123456789012345678901234567890123"

@@ -321,6 +321,34 @@ static void writes_are_seen_later(void **state)
 }
 #endif
 
+#ifdef TEST_CLOCK
+static void a_credential_leaves_others_alone(void **state)
+{
+    struct fixture *f = fixture_open();
+    char path[128];
+    (void)state;
+    person(f, 0);
+    snprintf(path, sizeof path, "/crm/api/people/%s", id);
+    assert_int_equal(knob(f, "{\"lag_ms\":5000,\"first_sync_ms\":0}"), 200);
+    assert_int_equal(ask(f, with("PUT", path, ""), "{\"stage\":\"Kept\"}"), 200);
+    f->tenant = "umbrella";
+    f->credential = NULL;
+    assert_int_equal(ask(f, "POST /core/api/credentials", "{\"appKey\":\"lofty\"}"), 200);
+    snprintf(id, sizeof id, "%s", text_of(f, "id"));
+    f->credential = id;
+    assert_int_equal(ask(f, "POST /crm/api/people", "{\"firstName\":\"N\",\"lastName\":\"N\"}"), 201);
+    snprintf(line, sizeof line, "DELETE /core/api/credentials?credentialId=%s", id);
+    assert_int_equal(ask(f, line, ""), 200);
+    clock_jump(5001);
+    settle(f);
+    f->tenant = "acme";
+    f->credential = ACME;
+    assert_int_equal(ask(f, with("GET", path, ""), ""), 200);
+    assert_string_equal(text_of(f, "stage"), "Kept");
+    fixture_close(f);
+}
+#endif
+
 static void tenants_see_their_own(void **state)
 {
     struct fixture *f = fixture_open();
@@ -353,6 +381,7 @@ int main(void)
         cmocka_unit_test(core_lists_what_belongs_to_the_subject),
 #ifdef TEST_CLOCK
         cmocka_unit_test(writes_are_seen_later),
+        cmocka_unit_test(a_credential_leaves_others_alone),
 #endif
         cmocka_unit_test(tenants_see_their_own),
     };

@@ -197,6 +197,35 @@ static void whatever_was_written_opens_again(void **state)
     }
 }
 
+/* --- pages that the transaction itself has changed are no longer where the map is --- */
+
+static int apply_rewrites(struct store_change *change, struct store_txn *txn)
+{
+    char key[16], value[700];
+    struct slice found;
+    (void)change;
+    memset(value, 'x', sizeof(value));
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 400; i++) {
+            int len = snprintf(key, sizeof(key), "key-%d", i);
+            size_t size = (size_t)(40 + (i * 37 + round * 11) % 600);
+            int error = store_txn_put(txn, TABLE_A, slice_of(key, (size_t)len), slice_of(value, size));
+            if (!error)
+                error = store_txn_get(txn, TABLE_A, slice_of(key, (size_t)len), &found);
+            if (error || found.len != size)
+                return error ? error : ERR_INVALID;
+        }
+    }
+    return 0;
+}
+
+static void what_a_change_has_put_it_can_get(void **state)
+{
+    struct fixture *f = *state;
+    struct store_change change = {.apply = apply_rewrites};
+    assert_int_equal(store_apply(f->store, &change), 0);
+}
+
 /* --- failing changes --- */
 
 struct gate {
@@ -407,6 +436,7 @@ int main(void)
         CASE(a_view_is_a_snapshot),
         CASE(a_scan_goes_in_order_and_stops),
         CASE(whatever_was_written_opens_again),
+        CASE(what_a_change_has_put_it_can_get),
         CASE(a_change_that_fails_after_writing_is_undone_alone),
         CASE(a_change_that_fails_before_writing_costs_the_others_nothing),
         CASE(an_error_that_apply_swallows_is_still_the_outcome),

@@ -203,8 +203,7 @@ static void surplus_bytes_end_the_connection(void **state)
         run(&SURPLUS[i], WHOLE);
 }
 
-/* --- answers that are made, not written
- * ------------------------------------------------------------------------ */
+/* --- answers that are made, not written ---------------------------------------------- */
 
 struct exchange {
     struct rig rig;

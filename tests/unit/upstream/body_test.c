@@ -30,8 +30,7 @@ static void finish(struct rig *rig, struct call *call, int fd)
     rig_close(rig);
 }
 
-/* --- answers
- * --------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------- */
 
 /* Bytes that the kernel takes without anybody reading them. */
 static size_t write_what_fits(struct rig *rig, int fd, const char *data, size_t len)
@@ -176,8 +175,7 @@ static void a_close_behind_held_back_bytes_loses_none(void **state)
     finish(&rig, &call, fd);
 }
 
-/* --- requests
- * -------------------------------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------------------ */
 
 static void start_post(struct call *call, enum http_framing framing, uint64_t length)
 {

@@ -58,8 +58,7 @@ struct call {
     bool inside; /* a start or resume is on the stack: no callback may come */
 };
 
-/* --- the clock
- * ------------------------------------------------------------------------------------------------- */
+/* --- the clock ----------------------------------------------------------------------- */
 
 static inline int64_t *rig_clock(void)
 {
@@ -82,8 +81,7 @@ static inline int64_t *rig_clock(void)
     return mapped;
 }
 
-/* --- turning the loop
- * ------------------------------------------------------------------------------------------ */
+/* --- turning the loop ---------------------------------------------------------------- */
 
 static inline void rig_turn(struct rig *rig)
 {
@@ -109,8 +107,7 @@ static inline void rig_jump(struct rig *rig, int64_t ms)
             rig_turn(rig);                                                                                   \
     } while (0)
 
-/* --- the origin
- * ------------------------------------------------------------------------------------------------ */
+/* --- the origin ---------------------------------------------------------------------- */
 
 static inline int rig_listen(int *port)
 {
@@ -213,8 +210,7 @@ static inline void rig_reset(int fd)
     close(fd);
 }
 
-/* --- the user
- * -------------------------------------------------------------------------------------------------- */
+/* --- the user ------------------------------------------------------------------------ */
 
 static inline void on_head(void *user, const struct http_response *head)
 {
@@ -347,8 +343,7 @@ static inline void call_expect_failure(struct call *call, enum upstream_failure 
     assert_int_equal(call->failure, failure);
 }
 
-/* --- set up and tear down
- * -------------------------------------------------------------------------------------- */
+/* --- set up and tear down ------------------------------------------------------------ */
 
 static const struct upstream_options RIG_OPTIONS = {
     .times = {.connect_ms = 5000, .first_byte_ms = 30000, .idle_ms = 20000, .total_ms = 60000},

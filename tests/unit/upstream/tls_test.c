@@ -15,8 +15,7 @@ struct server {
     int fd; /* what is written here is sent; what the client sent is read here */
 };
 
-/* --- certificates
- * ---------------------------------------------------------------------------------------------- */
+/* --- certificates -------------------------------------------------------------------- */
 
 static char *folder(void)
 {
@@ -85,14 +84,22 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
+/* The server of a test that failed half-way must not outlive the program. */
+static pid_t *left_running(void)
+{
+    static pid_t pid;
+    return &pid;
+}
+
 static int tear_down(void **state)
 {
+    if (*left_running() > 0)
+        kill(*left_running(), SIGKILL);
     nftw(folder(), remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return rig_teardown_process(state);
 }
 
-/* --- the server
- * ------------------------------------------------------------------------------------------------ */
+/* --- the server ---------------------------------------------------------------------- */
 
 static void await_listener(int port)
 {
@@ -127,6 +134,9 @@ static struct server server_start(int port, const char *cert, const char *mode)
     posix_spawn_file_actions_destroy(&actions);
     close(pair[1]);
     fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    if (*left_running() > 0)
+        kill(*left_running(), SIGKILL);
+    *left_running() = server.pid;
     server.fd = pair[0];
     await_listener(port);
     return server;
@@ -136,6 +146,7 @@ static void server_kill(struct server *server)
 {
     kill(server->pid, SIGKILL);
     waitpid(server->pid, NULL, 0);
+    *left_running() = 0;
     close(server->fd);
 }
 
@@ -174,8 +185,7 @@ static void again(struct bench *b)
     call_init(&b->call, &b->rig);
 }
 
-/* --- tests
- * ----------------------------------------------------------------------------------------------------- */
+/* --- tests --------------------------------------------------------------------------- */
 
 static const char OK[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
