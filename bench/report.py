@@ -77,7 +77,8 @@ def show(result):
     if result.get("footprint"):
         print_footprint(result["footprint"])
     print_costs(result)
-    print("\nTargets")
+    if result["targets"]:
+        print("\nTargets (nginx: the faster of its settings)")
     for one in result["targets"]:
         value = f"{one['value']:,.2f}" if one["unit"] == "" else f"{one['value']:,.0f} {one['unit']}"
         limit = f"{one['limit']:,} {one['unit']}".strip()

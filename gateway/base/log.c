@@ -282,11 +282,12 @@ void log_bool(struct log_line *line, const char *key, bool value)
 
 void log_id(struct log_line *line, const char *key, struct slice id)
 {
+    /* The end, not the beginning: ids that are ordered by time begin alike. */
     char text[16];
     size_t keep = id.len > 6 ? 6 : id.len / 2;
-    while (keep > 0 && ((unsigned char)id.ptr[keep] & 0xC0) == 0x80)
+    while (keep > 0 && ((unsigned char)id.ptr[id.len - keep] & 0xC0) == 0x80)
         keep--;
-    snprintf(text, sizeof text, "%.*s\xE2\x80\xA6", (int)keep, keep > 0 ? id.ptr : "");
+    snprintf(text, sizeof text, "\xE2\x80\xA6%.*s", (int)keep, keep > 0 ? id.ptr + (id.len - keep) : "");
     log_text(line, key, slice_from(text));
 }
 

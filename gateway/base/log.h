@@ -35,7 +35,7 @@ void log_text(struct log_line *line, const char *key, struct slice value);
 void log_cstr(struct log_line *line, const char *key, const char *value);
 void log_int(struct log_line *line, const char *key, int64_t value);
 void log_bool(struct log_line *line, const char *key, bool value);
-/* The first 6 characters (half of a shorter id) and "…": enough to tell two apart, too little to use. */
+/* "…" and the last 6 characters (half of a shorter id): enough to tell two apart, too little to use. */
 void log_id(struct log_line *line, const char *key, struct slice id);
 void log_end(struct log_line *line);
 

@@ -67,6 +67,9 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps);
  * credential all of (api, entity) or of the api for everybody; with nothing everything. O(1). Returns the
  * counters raised. */
 unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subject);
+/* For a write whose own answer may be stored: deps, read when it began, goes along with what is raised here,
+ * and with nothing else. */
+unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject *subject, struct cache_deps *deps);
 /* A write by this credential to this entity (the id is not looked at): until `until_ms` reads of it go
  * upstream and are not stored. cache_find and cache_store see to both: nothing found is fresh or
  * stale-while-revalidate, and an answer whose request was sent before `until_ms` stays out. */
@@ -193,7 +196,8 @@ enum cache_storing {
     CACHE_STORE,
     CACHE_STORE_NOT, /* must not, or nothing says for how long */
 };
-/* Decides on the head alone. `why` gets a RFC 9211 detail token or NULL. */
+/* Decides on the head alone. `why` gets a RFC 9211 detail token or NULL. For a POST the caller has seen that
+ * Content-Location names the very target (RFC 9110 9.3.3); its answer then answers later GETs. */
 enum cache_storing cache_may_store(const struct cache_query *query, const struct cache_answer *answer,
                                    const char **why);
 /* Makes the entry from a complete body and puts it in, replacing the variant it supersedes. The answer must

@@ -97,7 +97,7 @@ bool targeted_parse(const struct http_fields *fields, struct cache_control *out)
 
 enum { VARY_MAX = 4096 };
 /* Appends the names of the answer's Vary with the request's values: "name:value\n", "name\n" for a field that
- * it lacks. ERR_INVALID for '*', the buffer's errors when it is too long. */
+ * it lacks; behind Accept-Language's a mark and the answer's one Content-Language. ERR_INVALID for '*', the buffer's errors when it is too long. */
 int vary_build(struct buf *out, const struct http_fields *answer, const struct http_fields *request);
 /* Does a request select the variant with that text? */
 bool vary_matches(struct slice vary, const struct http_fields *request);

@@ -119,9 +119,13 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps)
 
 /* --- raising --------------------------------------------------------------------------------- */
 
-static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts)
+/* deps (may be NULL) counts a slot as often as it names it. */
+static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts, struct cache_deps *deps)
 {
-    atomic_fetch_add(&cache->generations.counters[slot_of(kind, parts)], 1);
+    const uint32_t slot = slot_of(kind, parts);
+    atomic_fetch_add(&cache->generations.counters[slot], 1);
+    for (size_t i = 0; deps && i < CACHE_DEPS; i++)
+        deps->sum += deps->slot[i] == slot;
 }
 
 /* The narrowest width that has a counter of its own and covers the subject. */
@@ -136,20 +140,27 @@ static enum kind width_of(const struct cache_subject *subject)
     return subject->id.len > 0 ? KIND_RECORD : KIND_ENTITY;
 }
 
-unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subject)
+unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject *subject, struct cache_deps *deps)
 {
     atomic_fetch_add_explicit(&cache->invalidations, 1, memory_order_relaxed);
     if (subject->credential.len == 0 && subject->api.len == 0) {
         atomic_fetch_add(&cache->generations.all, 1);
+        if (deps)
+            deps->sum++;
         return 1;
     }
     const struct hashed parts = hash_subject(subject);
     const enum kind kind = width_of(subject);
-    raise_slot(cache, kind, &parts);
+    raise_slot(cache, kind, &parts, deps);
     if (kind != KIND_RECORD)
         return 1;
-    raise_slot(cache, KIND_LIST, &parts);
+    raise_slot(cache, KIND_LIST, &parts, deps);
     return 2;
+}
+
+unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subject)
+{
+    return cache_invalidate_around(cache, subject, NULL);
 }
 
 /* --- settling after writes ------------------------------------------------------------------- */

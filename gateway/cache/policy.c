@@ -61,6 +61,12 @@ static int64_t clamp_seconds(int64_t seconds)
     return seconds < 0 ? 0 : seconds > SECONDS_MAX ? SECONDS_MAX : seconds;
 }
 
+/* RFC 9111 4.2: for an expiry no zone but GMT counts. */
+static bool names_utc(struct slice date)
+{
+    return date.len >= 4 && slice_equal_nocase(slice_skip(date, date.len - 4), SLICE(" UTC"));
+}
+
 /* RFC 9111 4.2.1, 5.3: invalid dates, above all "0", are in the past; so are two that differ. */
 static int64_t expires_lifetime(const struct cache_answer *answer)
 {
@@ -69,7 +75,7 @@ static int64_t expires_lifetime(const struct cache_answer *answer)
     for (size_t i = 0; i < answer->fields->count; i++)
         if (answer->fields->at[i].id == FIELD_EXPIRES && !slice_equal(answer->fields->at[i].value, value))
             return 0;
-    if (!date_parse(value, answer->response_wall_s, &expires))
+    if (names_utc(value) || !date_parse(value, answer->response_wall_s, &expires))
         return 0;
     return clamp_seconds(expires - policy_date(answer));
 }
@@ -226,8 +232,12 @@ enum cache_storing cache_may_store(const struct cache_query *query, const struct
     const char *unused;
     const char **reason = why ? why : &unused;
     *reason = "method";
-    if (query->method != METHOD_GET)
+    if (query->method == METHOD_POST) { /* RFC 9110 9.3.3 */
+        if (answer->status != 200 || policy_read(answer, query->policy->ignore).lifetime_s == CC_ABSENT)
+            return CACHE_STORE_NOT;
+    } else if (query->method != METHOD_GET) {
         return CACHE_STORE_NOT;
+    }
     *reason = "set-cookie"; /* 7.3, contract 4 */
     if (http_find(answer->fields, FIELD_SET_COOKIE) && !query->policy->keep_cookies)
         return CACHE_STORE_NOT;

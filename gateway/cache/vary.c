@@ -5,7 +5,7 @@
  */
 #include "cache/cache_internal.h"
 
-enum { MEMBERS_MAX = 32 };
+enum { MEMBERS_MAX = 32, LANGUAGE_MARK = '\x01' /* no field value has it */ };
 
 static bool is_passed_on(enum field_id id)
 {
@@ -115,7 +115,7 @@ static void put_value(struct buf *out, struct slice name, const struct http_fiel
     }
 }
 
-/* One line of the text: absent and empty are two things. */
+/* A line of the text without its end: absent and empty are two things. */
 static void put_line(struct buf *out, struct slice name, const struct http_fields *request)
 {
     put_lower(out, name);
@@ -123,7 +123,60 @@ static void put_line(struct buf *out, struct slice name, const struct http_field
         buf_append_char(out, ':');
         put_value(out, name, request);
     }
-    buf_append_char(out, '\n');
+}
+
+/* --- languages ------------------------------------------------------------------------------- */
+
+/* RFC 9110 12.4.2, in thousandths: "de;q=0.5" -> "de", 500. What is malformed weighs nothing. */
+static unsigned take_weight(struct slice *member)
+{
+    struct slice range, parameter;
+    if (!slice_cut(*member, ';', &range, &parameter))
+        return 1000;
+    *member = slice_trim(range);
+    parameter = slice_trim(parameter);
+    if (parameter.len < 3 || !slice_equal_nocase(slice_of(parameter.ptr, 2), SLICE("q=")))
+        return 0;
+    const struct slice digits = slice_skip(parameter, 2);
+    unsigned weight = 0, unit = 1000;
+    for (size_t i = 0; i < digits.len && unit > 0; i++) {
+        if (i == 1 && digits.ptr[i] == '.')
+            continue;
+        if (digits.ptr[i] < '0' || digits.ptr[i] > '9')
+            return 0;
+        weight += (unsigned)(digits.ptr[i] - '0') * unit;
+        unit /= 10;
+    }
+    return weight;
+}
+
+/* Does the request want that language above all others? Then the variant in it is the one, whatever else was
+ * asked for when it came (4.1). */
+static bool prefers(const struct http_fields *request, struct slice language)
+{
+    struct slice members[MEMBERS_MAX], best = {NULL, 0};
+    bool more;
+    unsigned most = 0;
+    const size_t count = collect(request, SLICE("accept-language"), members, &more);
+    for (size_t i = 0; i < count; i++) {
+        const unsigned weight = take_weight(&members[i]);
+        if (weight == most)
+            best = slice_of(NULL, 0); /* two are as good */
+        if (weight > most) {
+            most = weight;
+            best = members[i];
+        }
+    }
+    return !more && best.len > 0 && slice_equal_nocase(best, language);
+}
+
+/* The one language of an answer; empty when it has none or several. */
+static struct slice language_of(const struct http_fields *answer)
+{
+    struct slice members[MEMBERS_MAX];
+    bool more;
+    const size_t count = collect(answer, SLICE("content-language"), members, &more);
+    return count == 1 && field_is_token(members[0]) ? members[0] : slice_of(NULL, 0);
 }
 
 /* --- texts ----------------------------------------------------------------------------------- */
@@ -132,28 +185,42 @@ int vary_build(struct buf *out, const struct http_fields *answer, const struct h
 {
     struct http_members it = {0};
     struct slice name;
+    const struct slice language = language_of(answer);
     while (http_member_next(answer, FIELD_VARY, &it, &name)) {
         if (!field_is_token(name) || slice_equal(name, SLICE("*")))
             return ERR_INVALID; /* '*', or in doubt */
-        if (is_passed_on(field_lookup(name)))
-            put_line(out, name, request);
+        if (!is_passed_on(field_lookup(name)))
+            continue;
+        put_line(out, name, request);
+        if (language.len > 0 && slice_equal_nocase(name, SLICE("accept-language"))) {
+            buf_append_char(out, LANGUAGE_MARK);
+            buf_append_slice(out, language);
+        }
+        buf_append_char(out, '\n');
     }
     return out->failed ? ERR_LIMIT : 0;
 }
 
-bool vary_matches(struct slice vary, const struct http_fields *request)
+static bool line_matches(struct slice stored, const struct http_fields *request)
 {
     char storage[VARY_MAX];
     struct buf line;
+    struct slice language;
+    slice_cut(stored, LANGUAGE_MARK, &stored, &language);
+    buf_init_fixed(&line, storage, sizeof storage);
+    put_line(&line, slice_of(stored.ptr, slice_find(stored, ':')), request);
+    if (!line.failed && slice_equal(stored, buf_slice(&line)))
+        return true;
+    return language.len > 0 && prefers(request, language);
+}
+
+bool vary_matches(struct slice vary, const struct http_fields *request)
+{
+    struct slice line;
     while (vary.len > 0) {
-        const size_t end = slice_find(vary, '\n');
-        const struct slice stored = slice_of(vary.ptr, end + 1);
-        const struct slice name = slice_of(vary.ptr, slice_find(slice_of(vary.ptr, end), ':'));
-        buf_init_fixed(&line, storage, sizeof storage);
-        put_line(&line, name, request);
-        if (line.failed || !slice_equal(stored, buf_slice(&line)))
+        slice_cut(vary, '\n', &line, &vary);
+        if (!line_matches(line, request))
             return false;
-        vary = slice_skip(vary, end + 1);
     }
     return true;
 }

@@ -62,7 +62,7 @@ static enum problem problem_of(enum upstream_failure failure)
 static void settle_write(struct flight *flight)
 {
     if (flight->unsafe)
-        invalidate_write(flight->owner, flight->settings, &flight->subject, flight->api->name, flight->method);
+        invalidate_answered(flight);
 }
 
 /* --- body ------------------------------------------------------------------------------------------------------- */

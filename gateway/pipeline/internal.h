@@ -292,9 +292,11 @@ void visit_refresh(struct visit *visit);
 void visit_stream(struct visit *visit);
 
 /* invalidate.c */
-/* An unsafe request by the gateway's own clients: before it goes up and again when it is answered. */
+/* An unsafe request by the gateway's own clients is about to go up. */
 void invalidate_write(const struct pipeline *pipeline, const struct pipeline_settings *settings, const struct cache_subject *subject,
                       struct slice api_name, enum method method);
+/* … was answered, or nobody will know. */
+void invalidate_answered(struct flight *flight);
 
 /* access.c */
 void access_done(struct visit *visit, enum server_outcome outcome);

@@ -1,12 +1,15 @@
 /* Whether what lies in the directory is a store, ours, and of this version. */
 #include "store/store_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/stat.h>
 
 #define META_TABLE  "meta"
 #define META_KEY    SLICE("format")
-#define META_FORMAT SLICE("rollout-gateway store 1")
+#define META_FORMAT "rollout-gateway store 1"
+
+enum { FORMAT_MAX = 64 };
 
 int format_check_file(const struct store_options *options, struct fault *fault)
 {
@@ -33,13 +36,23 @@ int format_check_file(const struct store_options *options, struct fault *fault)
 /* --- tables ------------------------------------------------------------------------------------------------
  */
 
-static int put_format(MDB_txn *txn, MDB_dbi meta)
+/* What the format record of this store has to say. */
+static struct slice format_of(const struct store *store, char text[FORMAT_MAX])
 {
-    char record[RECORD_HEADER + 64];
+    int len = snprintf(text, FORMAT_MAX, META_FORMAT "%s%s", store->contents ? ", " : "",
+                       store->contents ? store->contents : "");
+    assert(len > 0 && len < FORMAT_MAX);
+    return slice_of(text, (size_t)len);
+}
+
+static int put_format(const struct store *store, MDB_txn *txn, MDB_dbi meta)
+{
+    char record[RECORD_HEADER + FORMAT_MAX], text[FORMAT_MAX];
+    struct slice format = format_of(store, text);
     MDB_val key = {META_KEY.len, (void *)(uintptr_t)META_KEY.ptr};
-    MDB_val value = {RECORD_HEADER + META_FORMAT.len, record};
-    record_seal(record, META_KEY, META_FORMAT);
-    memcpy(record + RECORD_HEADER, META_FORMAT.ptr, META_FORMAT.len);
+    MDB_val value = {RECORD_HEADER + format.len, record};
+    record_seal(record, META_KEY, format);
+    memcpy(record + RECORD_HEADER, format.ptr, format.len);
     return mdb_put(txn, meta, &key, &value, 0);
 }
 
@@ -51,7 +64,8 @@ static int foreign(const struct store *store, struct fault *fault)
 
 static int compare_format(struct store *store, MDB_txn *txn, MDB_dbi meta, struct fault *fault)
 {
-    struct slice found;
+    char text[FORMAT_MAX];
+    struct slice found, format = format_of(store, text);
     MDB_val key = {META_KEY.len, (void *)(uintptr_t)META_KEY.ptr}, raw;
     int rc = mdb_get(txn, meta, &key, &raw);
     if (rc == MDB_NOTFOUND)
@@ -60,11 +74,11 @@ static int compare_format(struct store *store, MDB_txn *txn, MDB_dbi meta, struc
         return fault_set(fault, ERR_CORRUPT,
                          "%s/data.mdb is damaged: its format record can't be read; nothing was changed",
                          store->path);
-    if (!slice_equal(found, META_FORMAT))
+    if (!slice_equal(found, format))
         return fault_set(
             fault, ERR_CORRUPT,
             "%s/data.mdb has format \"%.*s\", this program knows \"%s\" only; nothing was changed",
-            store->path, (int)(found.len < 64 ? found.len : 64), found.ptr, META_FORMAT.ptr);
+            store->path, (int)(found.len < 64 ? found.len : 64), found.ptr, text);
     return 0;
 }
 
@@ -84,7 +98,7 @@ static int check_format(struct store *store, MDB_txn *txn, struct fault *fault)
         if (store->read_only)
             return 0;
         if ((rc = mdb_dbi_open(txn, META_TABLE, MDB_CREATE, &meta)) == 0)
-            rc = put_format(txn, meta);
+            rc = put_format(store, txn, meta);
     }
     return rc ? fault_set(fault, store_error(rc), "%s: %s", store->path, mdb_strerror(rc)) : 0;
 }

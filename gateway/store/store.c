@@ -214,17 +214,22 @@ static int check_file_system(const char *path, struct fault *fault)
 /* LMDB stops the process right after this, rather than go on with pages that make no sense. */
 static void on_assert(MDB_env *env, const char *text)
 {
-    (void)env;
-    log_message(LOG_ERROR, "store_damaged", "the store's file is damaged inside: %s", text);
+    const struct store *store = mdb_env_get_userctx(env);
+    log_message(LOG_ERROR, "store_damaged", "%s/data.mdb is damaged inside: %s", store->path, text);
+    if (store->disposable)
+        disposable_condemn(store);
     log_flush();
 }
 
 static int env_open(struct store *store, const struct store_options *options, struct fault *fault)
 {
-    unsigned flags = MDB_NOTLS | (options->read_only ? MDB_RDONLY : 0);
+    /* Without MDB_WRITEMAP also where nothing is synced: a full disk is an error then, not a signal. */
+    unsigned flags =
+        MDB_NOTLS | (options->read_only ? MDB_RDONLY : 0u) | (options->disposable ? MDB_NOSYNC : 0u);
     int rc = mdb_env_create(&store->env);
     if (rc)
         return fault_errno(fault, options->path, rc);
+    mdb_env_set_userctx(store->env, store);
     mdb_env_set_assert(store->env, on_assert);
     if ((rc = mdb_env_set_maxreaders(store->env, READERS_MAX)) == 0 &&
         (rc = mdb_env_set_maxdbs(store->env, STORE_TABLE_MAX + 1)) == 0 &&
@@ -255,6 +260,11 @@ static int open_in_turn(struct store *store, const struct store_options *options
     int directory = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return fault_errno(fault, options->path, errno);
+    if (options->disposable) {
+        store->directory = directory; /* and stays locked */
+        int rc = disposable_enter(options, directory, fault);
+        return rc ? rc : open_checked(store, options, fault);
+    }
     while (flock(directory, LOCK_EX) && errno == EINTR)
         ;
     int rc = open_checked(store, options, fault);
@@ -269,6 +279,9 @@ static struct store *allocate(const struct store_options *options)
         return NULL;
     memset(store, 0, sizeof(*store));
     store->read_only = options->read_only;
+    store->disposable = options->disposable;
+    store->contents = options->contents;
+    store->directory = -1;
     store->path = strdup(options->path);
     while (options->tables[store->table_count])
         store->table_count++;
@@ -287,12 +300,14 @@ static void release(struct store *store)
 {
     if (store->env)
         mdb_env_close(store->env);
+    if (store->directory >= 0)
+        close(store->directory);
     pthread_mutex_destroy(&store->users_lock);
     free(store->path);
     free(store);
 }
 
-int store_open(struct store **out, const struct store_options *options, struct fault *fault)
+int store_open_once(struct store **out, const struct store_options *options, struct fault *fault)
 {
     struct store *store = allocate(options);
     int rc;
@@ -314,11 +329,18 @@ failed:
     return rc;
 }
 
+int store_open(struct store **out, const struct store_options *options, struct fault *fault)
+{
+    return options->disposable ? disposable_open(out, options, fault) : store_open_once(out, options, fault);
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL)
         return;
     writer_stop(store);
+    if (store->disposable)
+        disposable_leave(store);
     store_user_remove(store, &store->writer);
     assert(list_empty(&store->users));
     release(store);

@@ -20,9 +20,21 @@ struct store_options {
     const char *const *tables; /* NULL-terminated names, at most 16 */
     size_t map_size;           /* bytes of address space; 0: 16 GiB */
     bool read_only;
+    const char *contents; /* NULL, or what the tables hold and in which version ("cache 1"): a file that was
+                             made for anything else is foreign. Borrowed for the store's life, short */
+    bool disposable;      /* what it holds can be lost: see below */
 };
 
 enum { STORE_KEY_MAX = 500, STORE_VALUE_MAX = 1 << 20, STORE_TABLE_MAX = 16 };
+
+/*
+ * A disposable store (directory `cache`) is never synced while it is open. A commit is there for the next
+ * process of this boot, also when this one is killed; only store_close syncs, so after a crash of the machine
+ * the file is not believed. One that is damaged, foreign, of another version or not to be believed is renamed
+ * to PATH.damaged-TIME (the one before it is deleted), one that has outgrown map_size is deleted; either is
+ * said in one warning, and a new one begun. It belongs to one process: ERR_INUSE for a second one. Where the
+ * disk is nearly full it does not grow. store_open's other errors mean: go on without.
+ */
 
 /* ERR_CORRUPT (damaged or foreign file: nothing was overwritten), ERR_DENIED, ERR_IO, ERR_NOMEM, ERR_INVALID
  * (network file system), ERR_NOTFOUND (read_only, and nothing is there), with one clear line in the fault.
@@ -93,6 +105,8 @@ int store_txn_get(struct store_txn *txn, int table, struct slice key, struct sli
 int store_txn_put(struct store_txn *txn, int table, struct slice key, struct slice value) MUST_CHECK;
 /* 0, ERR_NOTFOUND, and as put. */
 int store_txn_delete(struct store_txn *txn, int table, struct slice key) MUST_CHECK;
+/* Bytes that this transaction can still allocate, roughly: free pages of the file, and its growth. */
+uint64_t store_txn_room(const struct store_txn *txn);
 /* As store_scan. visit may not write. */
 int store_txn_scan(struct store_txn *txn, int table, struct slice from,
                    bool (*visit)(struct slice key, struct slice value, void *arg), void *arg);
@@ -102,5 +116,9 @@ struct store_stats {
     uint64_t used_bytes, map_bytes;      /* used: the file's pages, free ones among them included */
 };
 void store_stats(struct store *store, struct store_stats *out);
+
+/* A number of this boot of the machine, 0 when unknown: monotonic times of two processes can be compared
+ * where it is the same. */
+uint64_t store_boot(void);
 
 #endif

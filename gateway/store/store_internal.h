@@ -33,7 +33,9 @@ struct store {
     bool present[STORE_TABLE_MAX]; /* false only for a read-only store without that table */
     size_t table_count;
     size_t page_size;
-    bool read_only;
+    bool read_only, disposable;
+    const char *contents;
+    int directory; /* of a disposable store: locked while it is open; else -1 */
     char *path;
 
     pthread_mutex_t users_lock;
@@ -58,6 +60,7 @@ struct store_txn {
 
 /* --- store.c --- */
 int store_error(int rc);
+int store_open_once(struct store **out, const struct store_options *options, struct fault *fault) MUST_CHECK;
 void store_user_add(struct store *store, struct store_user *user);
 void store_user_remove(struct store *store, struct store_user *user);
 /* Begins (or renews, *txn != NULL) a transaction for the user, which is active afterwards when 0 is returned.
@@ -84,6 +87,18 @@ int record_scan(const struct store *store, MDB_txn *txn, int table, struct recor
 int format_check_file(const struct store_options *options, struct fault *fault) MUST_CHECK;
 int format_open_tables(struct store *store, const struct store_options *options,
                        struct fault *fault) MUST_CHECK;
+
+/* --- disposable.c: stores that begin anew rather than be repaired --- */
+int disposable_open(struct store **out, const struct store_options *options, struct fault *fault) MUST_CHECK;
+/* Was the file left in a state that can be believed? Called before LMDB looks at it; from here on the mark
+ * says that it is open. `directory` is its locked directory. */
+int disposable_enter(const struct store_options *options, int directory, struct fault *fault) MUST_CHECK;
+/* Syncs, and says so in the mark. */
+void disposable_leave(struct store *store);
+/* LMDB is about to end the process over the file's content: the next process shall not meet it. */
+void disposable_condemn(const struct store *store);
+/* May the file grow, or is the disk nearly full? */
+bool disposable_may_grow(const struct store *store);
 
 /* --- pages.c: whether its pages make sense; sets page_size --- */
 int pages_check(struct store *store, struct fault *fault) MUST_CHECK;

@@ -45,16 +45,31 @@ static uint64_t free_pages(MDB_env *env)
     return total;
 }
 
-/* Whether more than the reserve is left. The free pages are counted only when the file has nearly reached the
- * map's size. */
-static bool has_room(struct store *store)
+/* Pages behind the end of the file that it may still take. */
+static uint64_t growth(const struct store *store, uint64_t *map_pages)
 {
     MDB_envinfo info;
     mdb_env_info(store->env, &info);
     uint64_t pages = info.me_mapsize / store->page_size, used = info.me_last_pgno + 1;
-    uint64_t left = pages > used ? pages - used : 0;
+    *map_pages = pages;
+    return pages > used && disposable_may_grow(store) ? pages - used : 0;
+}
+
+/* Whether more than the reserve is left. The free pages are counted only when the file has nearly reached the
+ * map's size. */
+static bool has_room(struct store *store)
+{
+    uint64_t pages, left = growth(store, &pages);
     uint64_t reserve = pages / 8 < RESERVE_PAGES ? pages / 8 : RESERVE_PAGES;
     return left > 4 * reserve || left + free_pages(store->env) > reserve;
+}
+
+uint64_t store_txn_room(const struct store_txn *txn)
+{
+    uint64_t pages, left = growth(txn->store, &pages);
+    if (left < pages / 2) /* else it does not matter */
+        left += free_pages(txn->store->env);
+    return left * txn->store->page_size;
 }
 
 static int txn_begin(struct store *store, struct store_txn *txn)
@@ -76,9 +91,9 @@ static int txn_commit(struct store_txn *txn)
 {
     int rc = mdb_txn_commit(txn->txn);
     store_user_end(&txn->store->writer);
-    if (rc)
+    if (rc && !txn->store->disposable) /* of that one its owner tells, not each time */
         log_message(LOG_ERROR, "store_commit_failed", "%s: %s", txn->store->path, mdb_strerror(rc));
-    else
+    if (rc == 0)
         atomic_fetch_add(&txn->store->commits, 1);
     return store_error(rc);
 }
