@@ -143,6 +143,8 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
             .dependency_count = dependency_count,
             .write_settle_ms = config->cache.write_settle_ms,
             .coverage_ms = config->webhooks.coverage_ms,
+            /* Who names a public URL has Rollout deliver there. */
+            .covered = config->webhooks.public_url != NULL,
             .entry_max = (size_t)config->cache.entry_max,
             .body_max = config->sizes.request_body,
             .access_log = config->log.access,

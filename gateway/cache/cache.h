@@ -235,11 +235,43 @@ enum cache_condition {
 enum cache_condition cache_condition(const struct cache_entry *entry, const struct cache_query *query,
                                      uint64_t size, uint64_t *first, uint64_t *last);
 
+/* --- warm restart ------------------------------------------------------------------------------
+ *
+ * A copy of what is stored, in a disposable store of its own (store.h): it is written behind by that store's
+ * thread, an entry that memory evicts stays there, and a request that finds nothing in memory looks there. What
+ * it finds counts as invalidated (detail "restored"), for events may have been missed meanwhile: never fresh,
+ * never stale-while-revalidate; its validators make a revalidation cheap, and it answers under stale-if-error
+ * with its true age. Nothing that happens to the file is an error for a request. The queue holds at most 32 MiB
+ * or an eighth of the budget of entries alive; what does not fit is dropped and counted.
+ */
+
+struct cache_warm_options {
+    const char *path; /* directory */
+    size_t size;      /* of the file at most; at least 1 MiB */
+};
+/* Before the cache is used by several threads. store_open's errors: go on without. */
+int cache_warm_open(struct cache *cache, const struct cache_warm_options *options,
+                    struct fault *fault) MUST_CHECK;
+/* After the last use by any other thread: writes what is queued. Does nothing where nothing is open. */
+void cache_warm_close(struct cache *cache);
+/* After cache_find has answered CACHE_MISS: brings the variant that the request selects back into memory, if
+ * it is on disk, and decides again. wall_ms is clock_wall_ms. */
+void cache_warm_find(struct cache *cache, const struct cache_query *query, int64_t wall_ms,
+                     struct cache_found *out);
+
 /* bytes: entries with the heap's overhead, those still being sent included, and the index; never more than
  * budget. Beside it stand at most 8 MiB of generation tables, of which only pages that were touched exist. */
+struct cache_warm_stats {
+    uint64_t bytes, limit; /* of the file, free pages in it included; 0: there is none */
+    uint64_t written, restored;
+    uint64_t dropped;  /* not written: the queue was full, the disk was, the entry is too large */
+    uint64_t evicted;  /* records that made room for others */
+    uint64_t damaged;  /* read back and not believed */
+};
 struct cache_stats {
     uint64_t entries, bytes, budget;
     uint64_t stores, evictions, replaced, fenced, invalidations;
+    struct cache_warm_stats warm;
 };
 void cache_stats(const struct cache *cache, struct cache_stats *out);
 

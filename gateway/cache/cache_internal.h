@@ -1,7 +1,7 @@
 /*
  * Shapes that the files of this room share. From the bottom: generation.c (counters), targeted.c, policy.c,
  * vary.c and condition.c (decisions, pure), entry.c (one allocation an entry), index.c (who is in, who has to
- * go), find.c and store.c (the desk).
+ * go), warm*.c (the copy on disk), find.c and store.c (the desk).
  */
 #ifndef CACHE_CACHE_INTERNAL_H
 #define CACHE_CACHE_INTERNAL_H
@@ -19,6 +19,7 @@ enum {
     ENTRY_HEURISTIC = 1 << 25, /* the lifetime is a guess (4.2.2) */
     ENTRY_ETAG_OURS = 1 << 26,
     ENTRY_COVERED = 1 << 27, /* webhooks covered it when it was fetched */
+    ENTRY_RESTORED = 1 << 28, /* read back from disk: its deps never hold */
 };
 
 /*
@@ -55,6 +56,8 @@ struct entry_parts {
 };
 /* Counted on the cache's budget, one reference, not in the index. NULL: too large, no room, no memory. */
 struct cache_entry *entry_create(struct cache *cache, const struct entry_parts *parts);
+/* Memory for an entry and its data, on the budget; nothing in it is set. */
+struct cache_entry *entry_alloc(struct cache *cache, size_t size, uint64_t hash);
 struct slice entry_key(const struct cache_entry *entry);
 struct slice entry_vary(const struct cache_entry *entry);
 /* Has it a validator that upstream would know? */
@@ -135,8 +138,11 @@ struct coverage {
 int coverage_init(struct coverage *coverage);
 void coverage_deinit(struct coverage *coverage);
 
+struct warm;
+
 struct cache {
     struct shard shards[INDEX_SHARDS];
+    struct warm *warm; /* NULL: nothing is kept on disk. Set before and after the workers run */
     struct generations generations;
     struct coverage coverage;
     _Atomic size_t budget, entry_max;
@@ -161,5 +167,14 @@ size_t index_remove_key(struct cache *cache, struct cache_key key);
  * had. */
 bool index_reserve(struct cache *cache, size_t size, uint64_t hash);
 void index_unreserve(struct cache *cache, size_t size);
+
+/* --- the copy on disk (warm.c); nothing happens where there is none -------------------------- */
+
+/* The entry was put in, made from that answer. */
+void warm_keep(struct cache *cache, struct cache_entry *entry, const struct cache_answer *answer);
+/* It is no longer to be had: that variant, all of the key. */
+void warm_forget(struct cache *cache, const struct cache_entry *entry);
+void warm_forget_key(struct cache *cache, struct cache_key key);
+void warm_stats(const struct cache *cache, struct cache_warm_stats *out);
 
 #endif

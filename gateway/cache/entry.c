@@ -225,7 +225,7 @@ size_t entry_weight(const struct cache_entry *entry)
     return malloc_usable_size((void *)(uintptr_t)entry) + sizeof(size_t);
 }
 
-static struct cache_entry *entry_alloc(struct cache *cache, size_t size, uint64_t hash)
+struct cache_entry *entry_alloc(struct cache *cache, size_t size, uint64_t hash)
 {
     const size_t bound = heap_bound(size);
     if (!index_reserve(cache, bound, hash))

@@ -29,7 +29,7 @@ enum { DEP_API, DEP_API_ENTITY, DEP_CREDENTIAL, DEP_CREDENTIAL_API, DEP_ENTITY, 
 int generations_init(struct generations *generations)
 {
     const size_t count = (size_t)1 << SLOT_BITS;
-    atomic_init(&generations->all, 0);
+    atomic_init(&generations->all, 1); /* no sum is ever 0: what has that one never holds */
     /* Pages that nobody touches are never there. */
     generations->counters = calloc(count, sizeof *generations->counters);
     generations->settled = calloc(count, sizeof *generations->settled);
@@ -120,7 +120,8 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps)
 /* --- raising --------------------------------------------------------------------------------- */
 
 /* deps (may be NULL) counts a slot as often as it names it. */
-static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts, struct cache_deps *deps)
+static void raise_slot(struct cache *cache, enum kind kind, const struct hashed *parts,
+                       struct cache_deps *deps)
 {
     const uint32_t slot = slot_of(kind, parts);
     atomic_fetch_add(&cache->generations.counters[slot], 1);
@@ -140,7 +141,8 @@ static enum kind width_of(const struct cache_subject *subject)
     return subject->id.len > 0 ? KIND_RECORD : KIND_ENTITY;
 }
 
-unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject *subject, struct cache_deps *deps)
+unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject *subject,
+                                 struct cache_deps *deps)
 {
     atomic_fetch_add_explicit(&cache->invalidations, 1, memory_order_relaxed);
     if (subject->credential.len == 0 && subject->api.len == 0) {

@@ -283,9 +283,11 @@ bool index_insert(struct cache *cache, struct cache_entry *entry, struct cache_e
     size_t variants;
     pthread_mutex_lock(&shard->lock);
     struct cache_entry *same = find_variant(shard, entry, &variants, &last);
-    /* Counters only grow: a larger sum began later, and knows of changes that this one does not. */
-    if (same && same->deps.sum > entry->deps.sum &&
-        memcmp(same->deps.slot, entry->deps.slot, sizeof same->deps.slot) == 0) {
+    /* Counters only grow: a larger sum began later, and knows of changes that this one does not. What comes
+     * from disk is never newer than what is here. */
+    if (same && ((entry->flags & ENTRY_RESTORED) ||
+                 (same->deps.sum > entry->deps.sum &&
+                  memcmp(same->deps.slot, entry->deps.slot, sizeof same->deps.slot) == 0))) {
         pthread_mutex_unlock(&shard->lock);
         return false;
     }

@@ -18,4 +18,5 @@ void cache_stats(const struct cache *cache, struct cache_stats *out)
         .fenced = read_counter(&cache->fenced),
         .invalidations = read_counter(&cache->invalidations),
     };
+    warm_stats(cache, &out->warm);
 }

@@ -32,6 +32,7 @@ void cache_destroy(struct cache *cache)
 {
     if (!cache)
         return;
+    cache_warm_close(cache);
     index_deinit(cache);
     coverage_deinit(&cache->coverage);
     generations_deinit(&cache->generations);
@@ -66,8 +67,12 @@ static void publish(struct cache *cache, struct cache_entry *entry, struct cache
         return;
     if (!cache_deps_hold(cache, &entry->deps))
         atomic_fetch_add_explicit(&cache->fenced, 1, memory_order_relaxed);
-    if (index_insert(cache, entry, old))
-        atomic_fetch_add_explicit(&cache->stores, 1, memory_order_relaxed);
+    if (!index_insert(cache, entry, old))
+        return;
+    atomic_fetch_add_explicit(&cache->stores, 1, memory_order_relaxed);
+    if (old && !slice_equal(entry_vary(old), entry_vary(entry)))
+        warm_forget(cache, old);
+    warm_keep(cache, entry, answer);
 }
 
 struct cache_entry *cache_store(struct cache *cache, const struct cache_query *query,
@@ -82,6 +87,13 @@ struct cache_entry *cache_store(struct cache *cache, const struct cache_query *q
 void cache_remove(struct cache *cache, struct cache_key key)
 {
     index_remove_key(cache, key);
+    warm_forget_key(cache, key);
+}
+
+static void remove_entry(struct cache *cache, struct cache_entry *entry)
+{
+    index_remove(cache, entry);
+    warm_forget(cache, entry);
 }
 
 /* --- freshening: RFC 9111 3.2, 4.3.4 --------------------------------------------------------- */
@@ -160,7 +172,7 @@ static struct cache_entry *update(struct cache *cache, const struct cache_query 
     const bool storable = policy_storable(query, &merged, &why) == CACHE_STORE;
     struct cache_entry *updated = make(cache, query, &merged, cache_entry_body(entry));
     if (!storable)
-        index_remove(cache, entry);
+        remove_entry(cache, entry);
     else if (updated)
         publish(cache, updated, entry, &merged);
     free(fields.at);
@@ -216,7 +228,7 @@ static void compare_head(struct cache *cache, const struct cache_query *query, s
 {
     const enum agreement said = agreement(entry, answer);
     if (answer->status != entry->status || said == DIFFERS || length_differs(entry, answer->fields)) {
-        index_remove(cache, entry);
+        remove_entry(cache, entry);
         return;
     }
     /* Silence vouches for nothing: without a validator only upstream's own freshness is taken over, and no

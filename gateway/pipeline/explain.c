@@ -121,7 +121,7 @@ static void explain_cache(struct explain *e)
     query.policy = settings_policy(e->pipeline->settings, e->route.api, e->route.entity);
     query.deps = cache_deps_of(cache, &subject);
     query.now_ms = loop_now(e->pipeline->loop);
-    query.covered = cache_covered(cache, whose, query.now_ms, e->pipeline->settings->coverage_ms);
+    query.covered = e->pipeline->settings->covered || cache_covered(cache, whose, query.now_ms, e->pipeline->settings->coverage_ms);
     bool asks = query.method == METHOD_GET || query.method == METHOD_HEAD;
     if (!asks || cache_key_build(&key, parts, &query.key)) {
         buf_append_text(e->out, ",\"cache\":{\"decision\":\"bypass\"}");

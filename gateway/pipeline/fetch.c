@@ -289,6 +289,26 @@ static bool leaves_stale(const struct flight *flight, int status)
            cache_stale_if_error(flight->validating, &flight->query, loop_now(flight->owner->loop));
 }
 
+/* A POST may answer what a GET of its target would (RFC 9110 9.3.3). Only where RFC 9111 alone holds. */
+static bool stands_for_get(struct flight *flight)
+{
+    return flight->method == METHOD_POST && cache_policy_is_plain(flight->query.policy) && !flight->strike &&
+           location_is_target(flight);
+}
+
+static bool client_sent(const struct flight *flight, enum field_id id)
+{
+    return !flight->fills && http_find(flight->query.fields, id);
+}
+
+/* RFC 9110 15.3.7, 15.4.5: an answer to a condition or a range that nobody sent is none to this request. */
+static bool was_asked_for(const struct flight *flight, int status)
+{
+    if (status == 206)
+        return client_sent(flight, FIELD_RANGE);
+    return status != 304 || flight->validating || client_sent(flight, FIELD_IF_NONE_MATCH) || client_sent(flight, FIELD_IF_MODIFIED_SINCE);
+}
+
 static void on_head(void *user, const struct http_response *head)
 {
     struct flight *flight = user;
@@ -298,16 +318,19 @@ static void on_head(void *user, const struct http_response *head)
         count_add(&flight->owner->stats.token_retries, 1);
         return;
     }
-    if (!take_head(flight, head)) {
+    bool asked = was_asked_for(flight, head->status);
+    if (!asked || !take_head(flight, head)) {
         upstream_cancel(flight->transfer);
-        fail(flight, PROBLEM_OVERLOADED, "out of memory");
+        settle_write(flight);
+        fail(flight, asked ? PROBLEM_OVERLOADED : PROBLEM_UPSTREAM_INVALID,
+             asked ? "out of memory" : "upstream answered a condition or a range that was not sent");
         return;
     }
     settle_write(flight);
     flight->not_modified = head->status == 304 && flight->validating;
     bool keeps = false;
     const char *why = NULL;
-    if (flight->fills && !flight->not_modified && !leaves_stale(flight, head->status))
+    if ((flight->fills || stands_for_get(flight)) && !flight->not_modified && !leaves_stale(flight, head->status))
         keeps = cache_may_store(&flight->query, &flight->answer, &why) == CACHE_STORE &&
                 (flight->length == SERVER_LENGTH_UNKNOWN || flight->length <= flight->settings->entry_max);
     route_scan_init(&flight->scan);

@@ -326,11 +326,20 @@ void flight_unlist(struct flight *flight)
     pthread_mutex_unlock(&shard->lock);
 }
 
+/* Also where the cache had nothing that it could have refused for that reason. */
+static bool wants_newer(const struct visit *visit)
+{
+    const struct cache_control *control = &visit->query.control;
+    if ((visit->fwd && strcmp(visit->fwd, "request") == 0) || (control->flags & CC_NO_CACHE) || control->max_age == 0)
+        return true;
+    return http_find(&visit->x->request.fields, FIELD_PRAGMA) && !http_find(&visit->x->request.fields, FIELD_CACHE_CONTROL);
+}
+
 /* May this visit have what that flight brings? Not when an invalidation lies between their beginnings (the fence), nor when the
  * client asked for something newer than its own request. */
 static bool joinable(struct flight *flight, const struct visit *visit)
 {
-    if (visit->fwd && strcmp(visit->fwd, "request") == 0)
+    if (wants_newer(visit))
         return false;
     if (!cache_deps_hold(visit->pipeline->shared->cache, &flight->answer.deps))
         return false;

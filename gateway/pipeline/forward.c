@@ -17,7 +17,7 @@ static bool is_plain_name(struct slice name)
     return true;
 }
 
-/* What of the client's fields goes up. */
+/* What may go up at all. `conditions`: preconditions and ranges, too. */
 static bool goes_up(const struct http_fields *fields, const struct http_field *field, bool conditions)
 {
     unsigned flags = field_flags(field->id);
@@ -30,6 +30,67 @@ static bool goes_up(const struct http_fields *fields, const struct http_field *f
     if (!is_plain_name(field->name))
         return false;
     return !http_connection_names(fields, field->name);
+}
+
+/* --- what a shared answer was made from (design threats T7) ------------------------------------------------------- */
+
+/* How a field goes up with a request whose answer others may get: as it is (Vary tells when it mattered), not at all (it is about
+ * the one caller), or as part of the cache key (all others: an upstream may repeat them). */
+enum share { SHARE_FREELY, SHARE_NOT, SHARE_KEYED };
+
+/* Who calls, from where, and as part of which trace: other at each request, and nothing that an answer should depend on. A hyphen at
+ * the end stands for all names that begin so. */
+static const char *const callers_own[] = {
+    "b3", "baggage", "cf-", "client-ip", "dnt", "from", "priority", "referer", "save-data", "sec-", "sentry-trace", "true-client-ip",
+    "upgrade-insecure-requests", "x-amzn-", "x-b3-", "x-client-ip", "x-cloud-trace-context", "x-correlation-id", "x-datadog-", "x-envoy-",
+    "x-forwarded-",
+};
+
+static enum share share_by_name(struct slice name)
+{
+    if (slice_equal_nocase(name, SLICE("accept-language")) || slice_equal_nocase(name, SLICE("accept-charset")))
+        return SHARE_FREELY;
+    for (size_t i = 0; i < sizeof callers_own / sizeof *callers_own; i++) {
+        struct slice known = slice_from(callers_own[i]);
+        bool whole = known.ptr[known.len - 1] != '-';
+        if (name.len >= known.len && slice_equal_nocase(slice_of(name.ptr, whole ? name.len : known.len), known))
+            return SHARE_NOT;
+    }
+    return SHARE_KEYED;
+}
+
+static enum share share_of(const struct http_field *field)
+{
+    switch ((int)field->id) {
+    case FIELD_UNKNOWN:
+        return share_by_name(field->name);
+    case FIELD_ACCEPT:
+    case FIELD_TRACESTATE:
+        return SHARE_FREELY;
+    case FIELD_USER_AGENT: /* ours goes up */
+    case FIELD_CACHE_CONTROL: /* what of it concerns upstream is written anew */
+    case FIELD_PRAGMA:
+        return SHARE_NOT;
+    default:
+        return SHARE_KEYED;
+    }
+}
+
+bool forward_put_keyed(struct buf *out, const struct http_fields *fields)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->at[i];
+        if (share_of(field) != SHARE_KEYED || !goes_up(fields, field, false))
+            continue;
+        buf_append_char(out, '\n');
+        for (size_t k = 0; k < field->name.len; k++) {
+            char c = field->name.ptr[k];
+            buf_append_char(out, (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c));
+        }
+        buf_append_char(out, ':');
+        buf_append_slice(out, field->value);
+    }
+    return !out->failed;
 }
 
 static void put_line(struct buf *out, struct slice name, struct slice value)
@@ -67,11 +128,23 @@ static void put_framing(struct buf *out, const struct http_request *request)
         buf_append_format(out, "Content-Length: %llu\r\n", (unsigned long long)request->length);
 }
 
+/* W3C Trace Context 3.2.2: lower-case hex in four groups. */
+static bool is_traceparent(struct slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (i == 2 || i == 35 || i == 52 ? c != '-' : !hex)
+            return false;
+    }
+    return value.len == 55;
+}
+
 /* W3C Trace Context: the caller's, or the beginning of a trace. */
 static void put_trace(struct buf *out, const struct http_fields *fields)
 {
     struct slice value = http_value(fields, FIELD_TRACEPARENT);
-    if (value.len == 55 && value.ptr[2] == '-' && value.ptr[35] == '-' && value.ptr[52] == '-') {
+    if (is_traceparent(value)) {
         put_line(out, SLICE("traceparent"), value);
         return;
     }
@@ -79,11 +152,11 @@ static void put_trace(struct buf *out, const struct http_fields *fields)
                       (unsigned long long)(random_u64() | 1), (unsigned long long)(random_u64() | 1));
 }
 
-static void put_via(struct buf *out, const struct http_request *request)
+static void put_via(struct buf *out, const struct http_request *request, bool shared)
 {
     struct slice via = http_value(&request->fields, FIELD_VIA);
     buf_append_text(out, "Via: ");
-    if (via.len > 0 && via.len < 1024 && field_is_value(via)) {
+    if (!shared && via.len > 0 && via.len < 1024 && field_is_value(via)) {
         buf_append_slice(out, via);
         buf_append_text(out, ", ");
     }
@@ -101,6 +174,24 @@ static void put_conditions(struct buf *out, struct cache_entry *entry)
         put_line(out, SLICE("If-Modified-Since"), modified);
 }
 
+static void put_fields(struct buf *out, const struct http_fields *fields, bool shared)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->at[i];
+        if (goes_up(fields, field, !shared) && !(shared && share_of(field) == SHARE_NOT))
+            put_line(out, field->name, field->value);
+    }
+}
+
+/* A request for the cache is the gateway's own; that its client wants no stored answer concerns caches behind us, too (RFC 9111 5.2.1). */
+static void put_own(struct buf *out, const struct visit *visit)
+{
+    const struct cache_control *control = &visit->query.control;
+    buf_append_text(out, "User-Agent: rollout-gateway\r\n");
+    if ((control->flags & CC_NO_CACHE) || control->max_age == 0 || http_find(&visit->x->request.fields, FIELD_PRAGMA))
+        buf_append_text(out, "Cache-Control: no-cache\r\n");
+}
+
 void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating)
 {
     const struct http_request *request = &visit->x->request;
@@ -114,13 +205,11 @@ void forward_head(struct flight *flight, const struct visit *visit, struct cache
         buf_init(&out, FORWARD_MAX);
     put_target(&out, visit);
     put_line(&out, SLICE("Host"), visit->api->origin.authority);
-    for (size_t i = 0; i < request->fields.count; i++) {
-        const struct http_field *field = &request->fields.at[i];
-        if (goes_up(&request->fields, field, !flight->fills))
-            put_line(&out, field->name, field->value);
-    }
+    put_fields(&out, &request->fields, flight->fills);
+    if (flight->fills)
+        put_own(&out, visit);
     put_framing(&out, request);
-    put_via(&out, request);
+    put_via(&out, request, flight->fills);
     put_line(&out, SLICE("X-Request-Id"), visit->x->request_id);
     put_trace(&out, &request->fields);
     if (validating)

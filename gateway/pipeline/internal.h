@@ -40,7 +40,7 @@ struct pipeline_settings {
     struct cache_policy default_policy;
     uint64_t write_settle_ms, coverage_ms, body_max;
     size_t entry_max;
-    bool access_log;
+    bool covered, access_log;
 };
 
 const struct cache_policy *settings_policy(const struct pipeline_settings *settings, int api, struct slice entity);
@@ -266,6 +266,9 @@ void fetch_cancel(struct flight *flight);
 /* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL when it does not fit,
  * and fetch_start fails then. */
 void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating);
+/* Appends what of the client's fields is part of the cache key, since it goes up and an upstream may repeat it: one line for each, begun
+ * by LF, which no query holds. False: they do not fit into `out`. */
+bool forward_put_keyed(struct buf *out, const struct http_fields *fields);
 
 /* answer.c */
 /* Appends an answer's end-to-end fields as lines for clients. */
@@ -294,9 +297,15 @@ void visit_stream(struct visit *visit);
 /* invalidate.c */
 /* An unsafe request by the gateway's own clients is about to go up. */
 void invalidate_write(const struct pipeline *pipeline, const struct pipeline_settings *settings, const struct cache_subject *subject,
-                      struct slice api_name, enum method method);
+                      enum method method);
 /* … was answered, or nobody will know. */
 void invalidate_answered(struct flight *flight);
+
+/* location.c: URLs in an answer's fields, as the gateway's own requests */
+/* What of the flight's tenant and API a Location names. False: nothing, or it is not on the same origin. */
+bool location_route(struct flight *flight, struct slice reference, struct route *route);
+/* Does Content-Location name what the flight asked for? */
+bool location_is_target(struct flight *flight);
 
 /* access.c */
 void access_done(struct visit *visit, enum server_outcome outcome);

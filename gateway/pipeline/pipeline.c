@@ -6,6 +6,8 @@
 #include "credential/credential.h"
 #include "internal.h"
 
+enum { KEYED_MAX = 4096 };
+
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
 struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store)
@@ -210,16 +212,28 @@ static struct slice query_part(const struct route *route)
     return route->has_query ? slice_of(route->query.ptr - 1, route->query.len + 1) : SLICE("");
 }
 
+/* The query, and the fields that go up as they are (forward.c). More of them than fit make the request one of its own. */
+static struct slice steering_part(struct visit *visit)
+{
+    char storage[KEYED_MAX];
+    struct buf keyed;
+    struct slice query = query_part(&visit->route);
+    buf_init_fixed(&keyed, storage, sizeof storage);
+    visit->cacheable = forward_put_keyed(&keyed, &visit->x->request.fields) && visit->cacheable;
+    if (keyed.len == 0 || !visit->cacheable)
+        return query;
+    return arena_format(&visit->x->arena, "%.*s%.*s", SLICE_ARG(query), SLICE_ARG(buf_slice(&keyed)));
+}
+
 static bool build_key(struct visit *visit)
 {
-    const struct slice parts[5] = {visit->route.tenant, visit->credential_id, visit->api->name, visit->route.path,
-                                   query_part(&visit->route)};
+    const struct slice parts[5] = {visit->route.tenant, visit->credential_id, visit->api->name, visit->route.path, steering_part(visit)};
     size_t size = 64;
     for (int i = 0; i < 5; i++)
         size += parts[i].len;
     struct buf buf;
     char *storage = arena_alloc(&visit->x->arena, size);
-    if (!storage)
+    if (!storage || !parts[4].ptr)
         return false;
     buf_init_fixed(&buf, storage, size);
     return cache_key_build(&buf, parts, &visit->query.key) == 0;
@@ -242,7 +256,7 @@ static bool prepare_query(struct visit *visit)
     q->control = cache_control_parse(&request->fields, FIELD_CACHE_CONTROL);
     q->policy = settings_policy(visit->settings, visit->route.api, visit->route.entity);
     q->deps = cache_deps_of(pipeline->shared->cache, &visit->subject);
-    q->covered = cache_covered(pipeline->shared->cache, whose, now, visit->settings->coverage_ms);
+    q->covered = visit->settings->covered || cache_covered(pipeline->shared->cache, whose, now, visit->settings->coverage_ms);
     q->now_ms = now;
     visit->settling = cache_settling(pipeline->shared->cache, &q->deps, now);
     visit->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) && request->framing == FRAMING_NONE &&
@@ -297,7 +311,7 @@ static void step_bypass(struct visit *visit)
         return;
     }
     if (!method_is_safe(method))
-        invalidate_write(visit->pipeline, visit->settings, &visit->subject, visit->api->name, method);
+        invalidate_write(visit->pipeline, visit->settings, &visit->subject, method);
     visit_fetch(visit);
 }
 

@@ -38,6 +38,7 @@ struct pipeline_options {
     size_t dependency_count;
     uint64_t write_settle_ms;
     uint64_t coverage_ms;     /* an event within this time: the credential's webhooks work */
+    bool covered;             /* they are known to work for every credential */
     size_t entry_max;
     uint64_t body_max;
     bool access_log;

@@ -94,6 +94,7 @@ int pipeline_settings_create(const struct pipeline_options *options, struct pipe
     s->default_policy = options->default_policy;
     s->write_settle_ms = options->write_settle_ms;
     s->coverage_ms = options->coverage_ms;
+    s->covered = options->covered;
     s->body_max = options->body_max;
     s->entry_max = options->entry_max;
     s->access_log = options->access_log;

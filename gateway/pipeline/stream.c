@@ -291,7 +291,7 @@ void visit_progress(struct visit *visit)
     }
     if (serves_stale_on(flight->status) && answer_stale(visit, "stale-if-error"))
         return;
-    if (glance.phase == FLIGHT_LANDED && glance.entry) {
+    if (glance.phase == FLIGHT_LANDED && glance.entry && visit->cacheable) {
         progress_landed_entry(visit, flight, &glance);
         return;
     }

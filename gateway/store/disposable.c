@@ -200,6 +200,9 @@ static int begin_anew(struct store **out, const struct store_options *options, s
     if (error)
         return fault_set(fault, store_error(error), "%s is damaged or foreign and can't be moved away",
                          options->path);
+    char *claim = strstr(fault->text, "; nothing was changed");
+    if (claim)
+        *claim = '\0';
     log_message(LOG_WARN, "store_set_aside", "%s; moved to %s, begun anew", fault->text, to);
     return store_open_once(out, options, fault);
 }

@@ -317,7 +317,7 @@ def test_tenants_never_cross(make_gateway, strict):
     tenants = [t for t in TENANTS if t not in (".", "..")]  # a client's library may resolve these in a path
     for tenant in tenants:
         for app in ("one", "two"):
-            gateway.map(tenant, f"c.{tenant}.{app}"[:120], app_key=app, apis=["crm", "tms"], default=app == "one")
+            gateway.map(tenant, f"c.{tenant}.{app}"[:120].replace("@", "~"), app_key=app, apis=["crm", "tms"], default=app == "one")
     dice = random.Random(7)
     jobs = []
     for _ in range(10000):
@@ -345,7 +345,7 @@ def test_tenants_never_cross(make_gateway, strict):
                 base = "/api/" if api == "crm" else "/tms/api/"
                 told = json.loads(body) if body else None
                 good = status == 200 and whole and (told is None or (
-                    told["credential"] == f"c.{tenant}.{app}"[:120] and told["sub"] == tenant and told["target"] == base + path and ("vary" not in path or told["lang"] == ([lang] if lang else []))))
+                    told["credential"] == f"c.{tenant}.{app}"[:120].replace("@", "~") and told["sub"] == tenant and told["target"] == base + path and ("vary" not in path or told["lang"] == ([lang] if lang else []))))
                 if not good:
                     wrong.append((tenant, app, target, lang, control, status, body[:200]))
 
@@ -469,7 +469,7 @@ def test_partial_failed_and_private_answers_are_not_kept(make_gateway, strict):
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     for key in said:
         first = ask(gateway, b"/crm/kept/" + key)
-        assert first[0] != 304, "a 304 that nobody asked for"
+        assert first[0] == 502 if key in (b"206", b"304") else first[0] < 502, "a part, or nothing new, without having been asked for it"
         got = ask(gateway, b"/crm/kept/" + key)
         assert got[0] == 200 and got[2] == b"good" and b"set-cookie" not in got[1], (key, got)
         seen.add(first[0])

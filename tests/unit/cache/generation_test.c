@@ -222,6 +222,22 @@ static void the_whole_key_is_compared(void **state)
     cache_destroy(cache);
 }
 
+/* A write's own answer outlives what the write makes stale, and nothing else. */
+static void around_a_write(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(1 << 20);
+    for (size_t i = 0; i < HELD; i++) {
+        struct cache_deps other = cache_deps_of(cache, &held[i]), deps = other;
+        cache_invalidate_around(cache, &held[i], &deps);
+        assert_true(cache_deps_hold(cache, &deps));
+        assert_false(cache_deps_hold(cache, &other));
+        cache_invalidate(cache, &held[i]);
+        assert_false(cache_deps_hold(cache, &deps));
+    }
+    cache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +245,7 @@ int main(void)
         cmocka_unit_test(the_fence),
         cmocka_unit_test(invalidated_is_never_merely_stale),
         cmocka_unit_test(settling),
+        cmocka_unit_test(around_a_write),
         cmocka_unit_test(keys_have_boundaries),
         cmocka_unit_test(keys_have_an_end),
         cmocka_unit_test(the_whole_key_is_compared),

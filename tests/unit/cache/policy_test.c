@@ -118,6 +118,7 @@ static void freshness(void **state)
         {"freshness-expires-age-fast-date", 200, NULL, "Date: @+10\nExpires: @+20\nAge: 15", 0, NULL, NOT, NULL},
         {"freshness-expires-rfc850", 200, NULL, "Expires: Thursday, 18-Aug-50 02:01:18 GMT\nDate: @+0", 3, NULL, HIT, NULL},
         {"freshness-expires-ansi-c", 200, NULL, "Expires: Thu Aug  8 02:01:18 2050\nDate: @+0", 3, NULL, HIT, NULL},
+        {"freshness-expires-invalid-utc", 200, NULL, "Expires: Thu, 18 Aug 2050 02:01:18 UTC\nDate: @+0", 3, NULL, NOT, NULL},
         {"freshness-expires-invalid-aest", 200, NULL, "Expires: Thu, 18 Aug 2050 02:01:18 AEST\nDate: @+0", 3, NULL, NOT, NULL},
         {"freshness-expires-invalid-date-dashes", 200, NULL, "Expires: Thu, 18-Aug-2050 02:01:18 GMT\nDate: @+0", 0, NULL, NOT, NULL},
         {"freshness-expires-invalid-multiple-lines", 200, NULL, "Expires: @+500\nExpires: @+600\nDate: @+0", 0, NULL, NOT, NULL},
@@ -330,6 +331,13 @@ static void vary(void **state)
         {"vary-normalise-lang-order", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language", 0, "Accept-Language: de, en", HIT, NULL},
         {"vary-normalise-lang-case", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language", 0, "Accept-Language: eN, De", HIT, NULL},
         {"vary-normalise-lang-space", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language", 0, "Accept-Language:  en ,   de", HIT, NULL},
+        {"vary-normalise-lang-select", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language\nContent-Language: de", 0, "Accept-Language: fr;q=0.5, DE;q=1.0", HIT, NULL},
+        {"the answer's language alone", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language\nContent-Language: de", 0, "Accept-Language: de", HIT, NULL},
+        {"a language as good as the answer's", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language\nContent-Language: de", 0, "Accept-Language: fr, de", MISS, NULL},
+        {"a better language than the answer's", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language\nContent-Language: de", 0, "Accept-Language: fr;q=0.9, de;q=0.8", MISS, NULL},
+        {"a weight that is none", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language\nContent-Language: de", 0, "Accept-Language: de;q=x", MISS, NULL},
+        {"two languages in one answer", 200, "Accept-Language: en, de", NEGOTIATED "Accept-Language\nContent-Language: de, en", 0, "Accept-Language: de", MISS, NULL},
+        {"the language is not all that varies", 200, "Accept-Language: en\nFoo: 1", NEGOTIATED "Accept-Language, Foo\nContent-Language: de", 0, "Accept-Language: de\nFoo: 2", MISS, NULL},
         {"another language is another variant", 200, "Accept-Language: en", NEGOTIATED "Accept-Language", 0, "Accept-Language: de", MISS, NULL},
         {"other fields keep their order", 200, "Foo: a, b", NEGOTIATED "Foo", 0, "Foo: b, a", MISS, NULL},
         {"other fields keep their case", 200, "Foo: a", NEGOTIATED "Foo", 0, "Foo: A", MISS, NULL},
@@ -435,6 +443,38 @@ static void request_delay(void **state)
     cache_destroy(cache);
 }
 
+/* RFC 9110 9.3.3. That Content-Location names the target is the caller's to know. */
+static void the_answer_to_a_post(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *head;
+        bool stored;
+    } rows[] = {
+        {200, "Cache-Control: max-age=60", true},
+        {200, "ETag: \"e\"", false},
+        {200, "Last-Modified: @-1000", false},
+        {404, "Cache-Control: max-age=60", false},
+        {200, "Cache-Control: no-store, max-age=60", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cache *cache = cache_new(1 << 20);
+        struct request request;
+        struct cache_found found;
+        request_init(&request, cache, &plain, "");
+        request.query.method = METHOD_POST;
+        cache_release(store_text(cache, &request, rows[i].status, rows[i].head, "body"));
+        request.query.method = METHOD_GET;
+        cache_find(cache, &request.query, &found);
+        if ((found.decision == CACHE_HIT) != rows[i].stored)
+            fail_msg("row %zu", i);
+        cache_release(found.entry);
+        request_deinit(&request);
+        cache_destroy(cache);
+    }
+}
+
 /* Coverage that begins later does not vouch for what was fetched before it. */
 static void coverage(void **state)
 {
@@ -521,7 +561,7 @@ static void methods(void **state)
     const char *why;
     request_init(&request, cache, &plain, "");
     reply_init(&reply, &request, 200, FRESH);
-    static const enum method others[] = {METHOD_HEAD,  METHOD_POST,    METHOD_PUT,  METHOD_DELETE,
+    static const enum method others[] = {METHOD_HEAD,  METHOD_PUT,     METHOD_DELETE,
                                          METHOD_PATCH, METHOD_OPTIONS, METHOD_OTHER};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         request.query.method = others[i];
@@ -547,7 +587,7 @@ int main(void)
         cmocka_unit_test(freshness),  cmocka_unit_test(age),
         cmocka_unit_test(directives), cmocka_unit_test(requests),
         cmocka_unit_test(targeted),   cmocka_unit_test(statuses),
-        cmocka_unit_test(heuristics), cmocka_unit_test(vary),
+        cmocka_unit_test(heuristics), cmocka_unit_test(vary), cmocka_unit_test(the_answer_to_a_post),
         cmocka_unit_test(stale),      cmocka_unit_test(configuration),
         cmocka_unit_test(overrides),  cmocka_unit_test(request_delay),
         cmocka_unit_test(coverage),   cmocka_unit_test(stale_if_error),
