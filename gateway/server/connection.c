@@ -38,7 +38,7 @@ static void plain_shutdown(struct server_connection *c)
     shutdown(c->fd, SHUT_WR);
 }
 
-static const struct server_stream plain_stream = {plain_read, plain_writev, plain_shutdown};
+const struct server_stream server_plain_stream = {plain_read, plain_writev, plain_shutdown};
 
 /* --- opening and closing ------------------------------------------------------------------------- */
 
@@ -53,17 +53,30 @@ static void name_peer(struct server_connection *c, const struct sockaddr_storage
         memcpy(c->peer, "unix", sizeof "unix");
 }
 
-void server_connection_open(struct server *server, int fd, const struct sockaddr_storage *peer)
+static struct server_connection *make(struct server *server, int fd)
 {
     struct server_connection *c = calloc(1, sizeof *c);
-    if (!c || loop_io_open(server->loop, &c->io, fd, on_ready) != 0) {
+    if (!c)
+        return NULL;
+    c->server = server;
+    c->stream = &server_plain_stream;
+    c->fd = fd;
+    if ((server->options.tls && server_tls_attach(c, server->options.tls) != 0) ||
+        loop_io_open(server->loop, &c->io, fd, on_ready) != 0) {
+        server_tls_detach(c);
         free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void server_connection_open(struct server *server, int fd, const struct sockaddr_storage *peer)
+{
+    struct server_connection *c = make(server, fd);
+    if (!c) {
         close(fd);
         return;
     }
-    c->server = server;
-    c->stream = &plain_stream;
-    c->fd = fd;
     c->fresh = c->timed = true;
     c->task.run = on_scheduled;
     name_peer(c, peer);
@@ -89,6 +102,7 @@ void server_connection_close(struct server_connection *c)
     struct server *server = c->server;
     if (c->reset)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    server_tls_detach(c);
     c->state = SERVER_CLOSED;
     c->in = slice_of(NULL, 0);
     buf_deinit(&c->pending);
@@ -128,6 +142,13 @@ void server_connection_schedule(struct server_connection *c)
 }
 
 /* A request that crosses our drain is served: the last look before an idle connection is closed. */
+static bool wants_look(const struct server_connection *c)
+{
+    if (c->unread && (c->io.events & LOOP_READ))
+        return true;
+    return c->server->draining && c->state == SERVER_HEAD && c->in.len == 0 && !c->eof;
+}
+
 static void on_scheduled(struct loop_task *task)
 {
     struct server_connection *c = container_of(task, struct server_connection, task);
@@ -137,7 +158,7 @@ static void on_scheduled(struct loop_task *task)
             release(c);
         return;
     }
-    if (c->server->draining && c->state == SERVER_HEAD && c->in.len == 0 && !c->eof)
+    if (wants_look(c))
         server_connection_read(c);
     server_connection_run(c);
 }
@@ -154,14 +175,16 @@ static bool has_failed(const struct server_connection *c)
 static void on_ready(struct loop_io *io, unsigned events)
 {
     struct server_connection *c = container_of(io, struct server_connection, io);
-    bool reading = (io->events & LOOP_READ) != 0;
+    bool reading = (io->events & LOOP_READ) && (events & LOOP_READ);
     if (io->events == 0 || ((events & LOOP_HANGUP) && has_failed(c)))
         c->broken = true;
     if (events & LOOP_HANGUP)
         c->hangup = true;
-    if (events & LOOP_WRITE)
+    if (events & LOOP_WRITE) {
+        reading = reading || c->stalled;
         c->blocked = false;
-    if (!c->broken && reading && (events & LOOP_READ))
+    }
+    if (!c->broken && reading)
         server_connection_read(c);
     server_connection_run(c);
 }

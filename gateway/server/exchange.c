@@ -28,6 +28,8 @@ struct exchange *server_exchange_create(struct server_connection *c)
     e->capacity = SERVER_PIECES;
     e->x.loop = server->loop;
     e->x.peer = c->peer;
+    e->x.tls = c->tls != NULL;
+    e->x.peer_name = server_tls_peer_name(c);
     e->x.started_ns = clock_mono_ns();
     arena_init(&e->x.arena, e->block, sizeof e->block, server->options.head_max + SERVER_ARENA_MAX);
     return e;

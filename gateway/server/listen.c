@@ -39,6 +39,7 @@ struct server *server_open(struct loop *loop, int fd, const struct server_option
     server->loop = loop;
     server->fd = fd;
     server->options = *options;
+    server_tls_retain(options->tls);
     server->handler = *handler;
     server->references = 2;
     list_init(&server->connections);
@@ -49,8 +50,10 @@ struct server *server_open(struct loop *loop, int fd, const struct server_option
     loop_io_watch(&server->listener, LOOP_READ);
     return server;
 fail:
-    if (server)
+    if (server) {
+        server_tls_release(server->options.tls);
         free(server->scratch);
+    }
     free(server);
     close(fd);
     return NULL;
@@ -58,7 +61,10 @@ fail:
 
 void server_configure(struct server *server, const struct server_options *options)
 {
+    struct server_tls *before = server->options.tls;
     server->options = *options;
+    server_tls_retain(options->tls);
+    server_tls_release(before);
     server_resume(server);
 }
 
@@ -213,6 +219,7 @@ void server_unref(struct server *server)
         server->free = e->next_free;
         free(e);
     }
+    server_tls_release(server->options.tls);
     free(server->scratch);
     free(server);
     if (on_closed)

@@ -28,6 +28,13 @@ static void refuse(struct server_connection *c, int status, const char *why)
         handler->on_refused(handler->owner, status, why);
 }
 
+void server_connection_refuse(struct server_connection *c, int status, const char *why)
+{
+    c->running = true;
+    refuse(c, status, why);
+    c->running = false;
+}
+
 static int verdict_status(enum wire_verdict verdict)
 {
     switch (verdict) {
@@ -108,7 +115,7 @@ static void enter_head(struct server_connection *c)
 }
 
 /* Closing with bytes unread would reset the connection, and the client could lose the answer with them. */
-static void enter_linger(struct server_connection *c)
+void server_connection_linger(struct server_connection *c)
 {
     if (c->eof) {
         server_connection_close(c);
@@ -125,7 +132,7 @@ static void enter_linger(struct server_connection *c)
 static void enter_closing(struct server_connection *c)
 {
     if (c->linger || c->in.len > 0 || !c->body_done)
-        enter_linger(c);
+        server_connection_linger(c);
     else
         server_connection_close(c);
 }
@@ -218,7 +225,7 @@ static bool step_skip(struct server_connection *c)
         enter_head(c);
         return true;
     case WIRE_DAMAGED:
-        enter_linger(c);
+        server_connection_linger(c);
         return true;
     case WIRE_MORE:
         break;
@@ -269,12 +276,14 @@ static int stash(struct server_connection *c)
  * passes. */
 static void watch(struct server_connection *c)
 {
-    unsigned events = c->blocked ? LOOP_WRITE : 0;
-    if (!c->eof && c->in.len < c->server->options.head_max)
+    unsigned events = c->blocked || c->stalled ? LOOP_WRITE : 0;
+    if (!c->eof && !c->stalled && c->in.len < c->server->options.head_max)
         events |= LOOP_READ;
     else if (!c->eof && !c->hangup)
         events |= LOOP_HANGUP;
     loop_io_watch(&c->io, events);
+    if (c->unread && (events & LOOP_READ))
+        server_connection_schedule(c);
 }
 
 static void time_head(struct server_connection *c)
@@ -309,9 +318,7 @@ void server_connection_expire(struct server_connection *c, uint64_t now)
         c->broken = true;
         return;
     }
-    c->running = true;
-    refuse(c, 408, "the request head did not arrive in time");
-    c->running = false;
+    server_connection_refuse(c, 408, "the request head did not arrive in time");
 }
 
 void server_connection_run(struct server_connection *c)

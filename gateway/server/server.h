@@ -29,6 +29,7 @@
 #include "http/problem.h"
 
 struct server;
+struct server_tls;
 struct server_exchange;
 
 enum server_outcome {
@@ -46,6 +47,10 @@ struct server_exchange {
     struct http_request request;
     struct slice request_id; /* the client's X-Request-Id when 1-64 of [A-Za-z0-9._:-], else a fresh one */
     const char *peer;        /* "127.0.0.1" or "unix" */
+    bool tls;
+    /* Who the client's verified certificate names: "uri:…", "dns:…" (the first alternative name of that kind, in
+     * that order) or "cn:…" (only if there is neither). Empty without one, or when that name is not printable. */
+    struct slice peer_name;
     uint64_t started_ns;
     int status;          /* of the answer, once begun */
     uint64_t sent_bytes; /* head and body (no 100 Continue) handed to the kernel so far */
@@ -73,6 +78,7 @@ struct server_options {
     uint64_t body_ms;   /* longest pause inside a body that is wanted, or while the client does not read */
     unsigned connections_max;   /* over it the listener pauses accepting */
     const char *problem_fields; /* field lines of problem answers that come without any of their own, or "" */
+    struct server_tls *tls;     /* NULL: plain; retained */
 };
 
 /* --- listeners ----------------------------------------------------------------------------------- */
@@ -93,7 +99,8 @@ int server_address(int fd, struct buf *out);
  * until the next server_configure or the close. */
 struct server *server_open(struct loop *loop, int fd, const struct server_options *options,
                            const struct server_handler *handler);
-/* Applies new sizes and times to later requests. Strings are borrowed until the next call or the close. */
+/* Applies new sizes and times to later requests, new certificates to later connections. Strings are borrowed until
+ * the next call or the close. */
 void server_configure(struct server *server, const struct server_options *options);
 /* Stops accepting (what the kernel has accepted already is served), closes idle connections, says Connection:
  * close on the others. A connection that has sent nothing yet gets one more second. */
@@ -103,6 +110,21 @@ unsigned server_connections(const struct server *server);
 /* Cuts what is left; on_closed once, in a later turn, when nothing of it remains. Calling it again does
  * nothing. */
 void server_close(struct server *server, void (*on_closed)(void *arg), void *arg);
+
+/* --- TLS ----------------------------------------------------------------------------------------- */
+
+/* PEM files: the certificate with its chain, its key, and the CAs of client certificates, which are then required
+ * (NULL: nobody is asked). */
+struct server_tls_files {
+    const char *cert, *key, *client_ca;
+};
+
+/* TLS 1.2 and 1.3, http/1.1 only, sessions resumed by tickets whose keys live as long as this object. Counted, any
+ * thread, meant to be shared by all workers. The fault names the field and the file ("key: /x.pem: does not belong
+ * to the certificate"). Reads the files now: to follow them, make a new one and server_configure. */
+int server_tls_create(const struct server_tls_files *files, struct server_tls **out, struct fault *fault) MUST_CHECK;
+struct server_tls *server_tls_retain(struct server_tls *tls);
+void server_tls_release(struct server_tls *tls);
 
 /* --- request body -------------------------------------------------------------------------------- */
 

@@ -40,14 +40,16 @@ enum {
 };
 
 /* The byte transport of a connection: bytes moved, 0 at the end of the stream (read), ERR_AGAIN or
- * ERR_CLOSED. */
+ * ERR_CLOSED. What is no plain socket says `unread` and `stalled` of the connection (tls.c). */
 struct server_connection;
+struct tls;
 
 struct server_stream {
     ssize_t (*read)(struct server_connection *c, void *into, size_t max);
     ssize_t (*writev)(struct server_connection *c, struct iovec *parts, size_t count);
     void (*shutdown)(struct server_connection *c);
 };
+extern const struct server_stream server_plain_stream;
 
 enum server_state { SERVER_HEAD, SERVER_BUSY, SERVER_SKIP, SERVER_LINGER, SERVER_CLOSED };
 
@@ -59,6 +61,7 @@ struct server_connection {
     struct list node;        /* in server->connections */
     struct server *server;
     const struct server_stream *stream;
+    struct tls *tls; /* owned; NULL: plain */
     struct exchange *busy; /* owned; set exactly in SERVER_BUSY */
     struct slice
         in; /* read and not consumed: in the scratch buffer (only during a run) or the end of `pending` */
@@ -80,6 +83,8 @@ struct server_connection {
     bool hangup;    /* it was told while reading was paused */
     bool broken;    /* nothing can be read or written any more */
     bool blocked;   /* the kernel took no more: LOOP_WRITE is watched */
+    bool stalled;   /* … and reading has to wait for that */
+    bool unread;    /* the stream can be read although the descriptor may not tell */
     bool body_done; /* the present request's body was consumed to its end */
     bool closing;   /* after this answer */
     bool linger;    /* … and the client may still be sending */
@@ -187,8 +192,20 @@ void server_connection_read(struct server_connection *c);
 /* run.c */
 /* Brings the connection as far as it goes now. */
 void server_connection_run(struct server_connection *c);
+/* Our own answer to something that is no request: the last one of this connection. Not inside of a run. */
+void server_connection_refuse(struct server_connection *c, int status, const char *why);
+/* Nothing more is sent; what comes is dropped until the client closes, for a while. */
+void server_connection_linger(struct server_connection *c);
 /* A deadline has passed: what the connection was waiting for decides. */
 void server_connection_expire(struct server_connection *c, uint64_t now);
+
+/* tls.c */
+/* A new connection speaks TLS. ERR_NOMEM. */
+int server_tls_attach(struct server_connection *c, struct server_tls *of) MUST_CHECK;
+/* Says goodbye where that is right, and frees what belongs to the connection. */
+void server_tls_detach(struct server_connection *c);
+/* What x->peer_name is. */
+struct slice server_tls_peer_name(const struct server_connection *c);
 
 /* body.c */
 /* How the body's rest looks in what was read already: DONE, MORE or DAMAGED. Consumes nothing. */

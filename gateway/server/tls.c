@@ -68,7 +68,7 @@ static long on_transport_control(BIO *bio, int command, long number, void *point
 
 BIO_METHOD *tls_transport_create(void)
 {
-    BIO_METHOD *transport = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
+    BIO_METHOD *transport = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "connection");
     if (!transport)
         return NULL;
     BIO_meth_set_read(transport, on_transport_read);
@@ -272,8 +272,8 @@ void server_tls_detach(struct server_connection *c)
         return;
     if (!c->broken && !c->reset)
         say_goodbye(c);
-    c->tls = NULL;
     SSL_free(tls->ssl);
+    c->tls = NULL;
     server_tls_release(tls->of);
     free((char *)(uintptr_t)tls->name.ptr);
     free(tls);
