@@ -375,7 +375,7 @@ static void knows_every_byte_of_a_path(void **state)
     for (int byte = 0; byte < 256; byte++) {
         struct arena arena;
         struct route route;
-        char plain[] = "/crm/x/a_b", escaped[16];
+        char plain[] = "/crm/x/a_b", escaped[32];
         arena_init(&arena, storage, sizeof storage, 0);
         plain[8] = (char)byte;
         enum route_outcome outcome = find_in(slice_of(plain, 10), SLICE("a"), &arena, &route);
