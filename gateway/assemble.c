@@ -7,6 +7,12 @@ struct cache_options assemble_cache(const struct config *config)
     return (struct cache_options){(size_t)config->cache.memory, (size_t)config->cache.entry_max};
 }
 
+size_t assemble_warm_size(const struct config *config)
+{
+    const uint64_t most = (uint64_t)16 << 30, wanted = config->cache.memory * 4;
+    return (size_t)(config->cache.memory < most / 4 ? wanted : most);
+}
+
 struct upstream_options assemble_upstream(const struct config *config)
 {
     return (struct upstream_options){
@@ -52,6 +58,30 @@ struct server_options assemble_admin(const struct config *config)
     struct server_options options = listener(config, "admin", "");
     options.connections_max = 1000;
     return options;
+}
+
+static int listener_tls(const struct config_listener *listener, const char *name, struct server_tls **out, struct fault *fault)
+{
+    struct server_tls_files files = {listener->cert, listener->key, listener->client_ca};
+    *out = NULL;
+    int error = listener->cert ? server_tls_create(&files, out, fault) : 0;
+    if (error)
+        fault_prefix(fault, "listen.%s.", name);
+    return error;
+}
+
+int assemble_tls(const struct config *config, struct server_tls **data, struct server_tls **webhooks, struct fault *fault)
+{
+    *webhooks = NULL;
+    int error = listener_tls(&config->listen.data, "data", data, fault);
+    if (error)
+        return error;
+    error = listener_tls(&config->listen.webhooks, "webhooks", webhooks, fault);
+    if (error) {
+        server_tls_release(*data);
+        *data = NULL;
+    }
+    return error;
 }
 
 struct token_options assemble_token(const struct config *config, struct slice secret)
@@ -148,6 +178,7 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
             .entry_max = (size_t)config->cache.entry_max,
             .body_max = config->sizes.request_body,
             .access_log = config->log.access,
+            .allow_anonymous = config->allow_anonymous,
         };
         error = pipeline_settings_create(&options, out, fault);
     } else {

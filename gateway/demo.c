@@ -158,6 +158,9 @@ static void patch_of(const struct sandbox_account *account, struct credential_pa
         more = slice_cut(rest, ',', &one, &rest);
         patch->apis[patch->api_count++] = one;
     }
+    /* A tenant's first account is its default. */
+    patch->has_default = true;
+    patch->is_default = account == sandbox_accounts || strcmp(account[-1].tenant, account->tenant) != 0;
 }
 
 static int map_account(struct demo *demo, struct store *store, const struct sandbox_account *account, const char *webhooks, struct fault *fault)
@@ -240,12 +243,12 @@ static void on_alone_signal(void *owner, int number)
     sandbox_close(alone->sandbox, on_alone_closed, alone);
 }
 
-static int usage(void)
+static int usage(FILE *out, int status)
 {
     fputs("usage: rollout-gateway sandbox [--listen ADDRESS] [--people N] [--latency-ms N] [--lag-ms N] [--rate N] [--record]\n"
           "The client id is ROLLOUT_CLIENT_ID (default sandbox-client), the secret ROLLOUT_CLIENT_SECRET (needed).\n",
-          stderr);
-    return CLI_USAGE;
+          out);
+    return status;
 }
 
 static bool number_option(const char *text, uint64_t *out)
@@ -287,8 +290,10 @@ int demo_run_alone(int argc, char **argv)
 {
     const char *id = getenv("ROLLOUT_CLIENT_ID"), *secret = getenv("ROLLOUT_CLIENT_SECRET");
     struct sandbox_options options = {.address = "127.0.0.1:9900", .people = 60};
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return usage(stdout, CLI_OK);
     if (!parse_alone(argc, argv, &options) || !secret || !*secret)
-        return usage();
+        return usage(stderr, CLI_USAGE);
     options.client_id = slice_from(id && *id ? id : client_id);
     options.client_secret = slice_from(secret);
     struct alone alone = {.loop = NULL};

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "assemble.h"
 #include "base/log.h"
+#include "callers.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "demo.h"
@@ -10,12 +12,44 @@
 
 /* --- what config/ lends to cli/ ----------------------------------------------------------------------------------------- */
 
+/* The files that the configuration names for TLS: a line in the errors. */
+static int check_tls(const struct config *config, struct config_errors *errors)
+{
+    struct server_tls *data, *webhooks;
+    struct fault fault = {""};
+    int error = assemble_tls(config, &data, &webhooks, &fault);
+    if (error) {
+        buf_append_format(&errors->lines, "%s\n", fault.text);
+        errors->count++;
+        return error;
+    }
+    server_tls_release(data);
+    server_tls_release(webhooks);
+    return 0;
+}
+
+/* Would `serve`, on this machine, leave its data listener open to everybody? */
+static int check_callers(const struct config *config, struct config_errors *errors)
+{
+    struct fault fault = {""};
+    int error = callers_check_stored(config, &fault);
+    if (error) {
+        buf_append_format(&errors->lines, "%s\n", fault.text);
+        errors->count++;
+    }
+    return error;
+}
+
 static int check(const char *path, bool json)
 {
     struct config *config = NULL;
     struct config_errors errors;
     config_errors_init(&errors);
     int error = config_load(path, &config, &errors);
+    if (!error)
+        error = check_tls(config, &errors);
+    if (!error)
+        error = check_callers(config, &errors);
     if (json)
         printf("{\"valid\":%s,\"errors\":%u}\n", error ? "false" : "true", errors.count);
     if (error)

@@ -8,6 +8,8 @@
 #include "admin/admin.h"
 #include "assemble.h"
 #include "base/clock.h"
+#include "caller/caller.h"
+#include "callers.h"
 #include "credential/credential.h"
 #include "demo.h"
 #include "process.h"
@@ -15,8 +17,8 @@
 
 enum { WORKERS_MAX = 256 };
 
-static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, NULL};
-enum { WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT };
+static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, CALLER_TABLES, NULL};
+enum { WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT, CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *) };
 
 struct gateway {
     const struct cli_serve *options;
@@ -34,6 +36,7 @@ struct gateway {
     struct process_signals signals;
     struct loop_task all_stopped;
     bool draining;
+    bool refused; /* at start, over what the configuration says */
     int data_fds[WORKERS_MAX], webhook_fds[WORKERS_MAX], admin_fd;
 };
 
@@ -95,6 +98,8 @@ static struct generation *generation_load(struct gateway *g, int *status, struct
         return NULL;
     }
     error = read_secrets(g, generation, fault);
+    if (!error)
+        error = assemble_tls(generation->config, &generation->data_tls, &generation->webhooks_tls, fault);
     if (error) {
         generation_release(generation);
         return NULL;
@@ -132,8 +137,6 @@ static int listen_all(struct gateway *g, struct fault *fault)
                 {"listen.webhooks", &config->listen.webhooks, g->webhook_fds, g->worker_count},
                 {"listen.admin", &config->listen.admin, &g->admin_fd, 1}};
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
-        if (each[i].listener->cert)
-            return fault_set(fault, ERR_INVALID, "%s: this version has no TLS listeners yet", each[i].path);
         int error = server_listen(each[i].listener->address, each[i].fds, each[i].count, fault);
         if (error) {
             fault_prefix(fault, "%s: ", each[i].path);
@@ -153,6 +156,22 @@ static int open_store(struct gateway *g, struct fault *fault)
     return store_open(&g->store, &options, fault);
 }
 
+/* The cache's copy on disk. Whatever is wrong with it, the gateway goes on without. */
+static void open_warm(struct gateway *g)
+{
+    char path[4096];
+    struct fault fault = {""};
+    const struct config *config = g->generation->config;
+    struct cache_warm_options options = {path, assemble_warm_size(config)};
+    if (!g->cache || g->demo) /* what a sandbox knew is gone with it */
+        return;
+    if (snprintf(path, sizeof path, "%s/cache", config->data_dir) >= (int)sizeof path)
+        fault_set(&fault, ERR_INVALID, "data_dir: the path is too long");
+    else if (cache_warm_open(g->cache, &options, &fault) == 0)
+        return;
+    log_message(LOG_WARN, "cache_copy_missing", "the cache does not survive a restart: %s", fault.text);
+}
+
 static int open_rooms(struct gateway *g, struct fault *fault)
 {
     const struct config *config = g->generation->config;
@@ -162,8 +181,9 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     if (error)
         return error;
     g->cache = cache_create(&cache);
+    open_warm(g);
     g->tokens = token_ring_create(&token);
-    g->shared = g->cache && g->tokens ? pipeline_shared_create(g->cache, g->tokens, g->store) : NULL;
+    g->shared = g->cache && g->tokens ? pipeline_shared_create(g->cache, g->tokens, g->store, CALLER_TABLE) : NULL;
     if (!g->shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     return 0;
@@ -220,6 +240,8 @@ static int reload(void *owner, struct fault *fault)
     int error = next ? 0 : ERR_INVALID;
     if (next && !config_reloadable(g->generation->config, next->config, fault))
         error = ERR_INVALID;
+    if (!error)
+        error = callers_check(next->config, g->store, CALLER_TABLE, fault);
     if (!error)
         error = put_in_force(g, next, fault);
     process_notify("READY=1");
@@ -377,6 +399,10 @@ static int start(struct gateway *g, struct fault *fault)
     int error = listen_all(g, fault);
     if (!error)
         error = open_rooms(g, fault);
+    if (!error) {
+        error = callers_check(g->generation->config, g->store, CALLER_TABLE, fault);
+        g->refused = error == ERR_DENIED;
+    }
     if (!error)
         error = make_workers(g, fault);
     if (!error)
@@ -452,7 +478,7 @@ int serve_run(const struct cli_serve *options)
         format = strcmp(options->log_format, "text") == 0 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
     log_setup(config->log.level, format);
     if (start(&g, &fault))
-        return refuse_start(&g, CLI_FAILED, &fault);
+        return refuse_start(&g, g.refused ? CLI_CONFIG : CLI_FAILED, &fault);
     warn_about(&g);
     return run(&g);
 }

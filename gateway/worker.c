@@ -18,6 +18,8 @@ void generation_release(struct generation *generation)
         return;
     buf_wipe(&generation->client_secret);
     buf_wipe(&generation->admin_token);
+    server_tls_release(generation->data_tls);
+    server_tls_release(generation->webhooks_tls);
     config_release(generation->config);
     free(generation);
 }
@@ -71,6 +73,8 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     }
     struct server_options data = assemble_data(generation->config);
     struct server_options webhooks = assemble_webhooks(generation->config);
+    data.tls = generation->data_tls;
+    webhooks.tls = generation->webhooks_tls;
     struct server_handler on_data = pipeline_handler(worker->pipeline);
     struct server_handler on_webhook = webhook_handler(worker->webhook);
     worker->data = server_open(worker->loop, data_fd, &data, &on_data);
@@ -109,6 +113,8 @@ static void run_update(struct loop_task *task)
     const struct config *config = update->generation->config;
     struct upstream_options upstream = assemble_upstream(config);
     struct server_options data = assemble_data(config), webhooks = assemble_webhooks(config);
+    data.tls = update->generation->data_tls;
+    webhooks.tls = update->generation->webhooks_tls;
     pipeline_configure(worker->pipeline, update->settings);
     upstream_configure(worker->upstream, &upstream);
     server_configure(worker->data, &data);

@@ -16,6 +16,7 @@ struct generation {
     atomic_uint refs;
     struct config *config;
     struct buf client_secret, admin_token;
+    struct server_tls *data_tls, *webhooks_tls; /* NULL: plain */
 };
 void generation_retain(struct generation *generation);
 void generation_release(struct generation *generation);

@@ -28,6 +28,9 @@ static void requests(struct buf *out, const struct pipeline_stats *s)
         labelled(out, "responses_total", "class", classes[i], s->statuses[i]);
     one(out, "clients_gone_total", "counter", "Requests whose client left before the end of the answer.", s->clients_gone);
     one(out, "fills_fenced_total", "counter", "Answers not kept as fresh since an event came while they were fetched.", s->fenced);
+    one(out, "retries_total", "counter", "Further tries of requests that failed or were answered badly.", s->retries);
+    one(out, "retry_budget_exhausted_total", "counter", "Further tries that were due, but not paid for by the retry budget.",
+        s->retry_budget_exhausted);
     one(out, "token_retries_total", "counter", "Requests repeated with a new token after a 401.", s->token_retries);
 }
 
@@ -56,6 +59,19 @@ static void cache(struct buf *out, const struct admin *admin)
     one(out, "cache_stores_total", "counter", "Answers stored.", s.stores);
     one(out, "cache_evictions_total", "counter", "Answers evicted to stay within the budget.", s.evictions);
     one(out, "cache_invalidations_total", "counter", "Generations raised by events, writes and purges.", s.invalidations);
+    one(out, "cache_disk_bytes", "gauge", "Size of the cache's copy on disk; 0 when there is none.", s.warm.bytes);
+    one(out, "cache_disk_written_total", "counter", "Answers written to the copy on disk.", s.warm.written);
+    one(out, "cache_disk_restored_total", "counter", "Answers read back from it, to be revalidated.", s.warm.restored);
+    one(out, "cache_disk_dropped_total", "counter", "Answers that were not written to it.", s.warm.dropped);
+    one(out, "cache_disk_evicted_total", "counter", "Records that made room in it.", s.warm.evicted);
+    one(out, "cache_disk_damaged_total", "counter", "Records in it that could not be believed.", s.warm.damaged);
+}
+
+static void of_host(struct buf *out, const char *name, const struct upstream_host_stats *host, uint64_t number)
+{
+    buf_append_format(out, "rollout_gateway_%s{host=\"", name);
+    buf_append_json(out, host->host);
+    buf_append_format(out, "\"} %llu\n", (unsigned long long)number);
 }
 
 static void upstream(struct buf *out, const struct admin *admin)
@@ -69,6 +85,24 @@ static void upstream(struct buf *out, const struct admin *admin)
     one(out, "upstream_connections", "gauge", "Open connections to Rollout.", s.open);
     one(out, "upstream_idle_connections", "gauge", "Kept connections that wait for use.", s.idle);
     one(out, "upstream_waiting", "gauge", "Requests that wait for a connection.", s.waiting);
+}
+
+static void hosts(struct buf *out, const struct admin *admin)
+{
+    struct upstream_host_stats all[ADMIN_HOSTS_MAX];
+    size_t count = admin_hosts(admin, all);
+    head(out, "breaker_state", "gauge", "Circuit breaker of a host upstream: 0 closed, 1 open, 2 half-open.");
+    for (size_t i = 0; i < count; i++)
+        of_host(out, "breaker_state", &all[i], (uint64_t)all[i].circuit);
+    head(out, "breaker_opened_total", "counter", "Times that the host's breaker opened.");
+    for (size_t i = 0; i < count; i++)
+        of_host(out, "breaker_opened_total", &all[i], all[i].opened);
+    head(out, "breaker_refused_total", "counter", "Requests not sent since the host's breaker was open.");
+    for (size_t i = 0; i < count; i++)
+        of_host(out, "breaker_refused_total", &all[i], all[i].refused);
+    head(out, "breaker_failures_total", "counter", "Requests to the host that its breaker counts as failed.");
+    for (size_t i = 0; i < count; i++)
+        of_host(out, "breaker_failures_total", &all[i], all[i].failures);
 }
 
 static void webhooks(struct buf *out, const struct admin *admin)
@@ -109,6 +143,7 @@ void admin_metrics(struct admin_request *r)
     duration(&out, &pipeline);
     cache(&out, r->admin);
     upstream(&out, r->admin);
+    hosts(&out, r->admin);
     webhooks(&out, r->admin);
     rest(&out, r->admin);
     if (out.failed)

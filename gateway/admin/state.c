@@ -27,6 +27,11 @@ struct upstream_stats admin_upstream_stats(const struct admin *admin)
     return sum;
 }
 
+size_t admin_hosts(const struct admin *admin, struct upstream_host_stats *out)
+{
+    return upstream_hosts_stats(pipeline_hosts(admin->options.workers[0].pipeline), out, ADMIN_HOSTS_MAX);
+}
+
 struct webhook_stats admin_webhook_stats(const struct admin *admin)
 {
     struct webhook_stats stats = {0};
@@ -50,15 +55,21 @@ static double hit_ratio(const struct pipeline_stats *s)
     return asked > 0 ? (double)hits / (double)asked : 0.0;
 }
 
+#define N(value) (json_int_t)(value)
+static json_t *warm_of(const struct cache_warm_stats *s)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "bytes", N(s->bytes), "limit", N(s->limit), "written", N(s->written),
+                     "restored", N(s->restored), "dropped", N(s->dropped), "evicted", N(s->evicted), "damaged", N(s->damaged));
+}
+
 static json_t *cache_of(const struct admin *admin)
 {
     struct cache_stats cache;
     struct pipeline_stats pipeline = admin_pipeline_stats(admin);
     cache_stats(admin->options.cache, &cache);
-#define N(value) (json_int_t)(value)
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "entries", N(cache.entries), "bytes", N(cache.bytes),
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o}", "entries", N(cache.entries), "bytes", N(cache.bytes),
                      "budget", N(cache.budget), "stores", N(cache.stores), "evictions", N(cache.evictions), "replaced",
-                     N(cache.replaced), "fence_discarded", N(cache.fenced), "invalidations", N(cache.invalidations), "hit_ratio",
+                     N(cache.replaced), "fence_discarded", N(cache.fenced), "invalidations", N(cache.invalidations), "disk", warm_of(&cache.warm), "hit_ratio",
                      hit_ratio(&pipeline), "outcomes", outcomes_of(&pipeline));
 }
 
@@ -73,6 +84,21 @@ static json_t *upstream_of(const struct admin *admin)
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "transfers", N(s.transfers), "failures", N(s.failures), "connects",
                      N(s.connects), "connect_failures", N(s.connect_failures), "reuses", N(s.reuses), "open", N(s.open), "idle",
                      N(s.idle), "waiting", N(s.waiting));
+}
+
+static json_t *hosts_of(const struct admin *admin)
+{
+    struct upstream_host_stats all[ADMIN_HOSTS_MAX];
+    size_t count = admin_hosts(admin, all);
+    json_t *hosts = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct upstream_host_stats *h = &all[i];
+        json_array_append_new(hosts, json_pack("{s:s%, s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "host", h->host.ptr, h->host.len, "breaker",
+                                               upstream_circuit_name(h->circuit), "next_probe_s", (double)h->wait_ms / 1000.0, "opened",
+                                               N(h->opened), "refused", N(h->refused), "failures", N(h->failures), "retries",
+                                               N(h->retries), "retry_budget_exhausted", N(h->retries_unpaid)));
+    }
+    return hosts;
 }
 
 static json_t *webhooks_of(const struct admin *admin)
@@ -107,10 +133,10 @@ void admin_status(struct admin_request *r)
         requests += pipeline.outcomes[i];
     int64_t up = (clock_wall_ms() - admin->options.started_wall_ms) / 1000;
     admin_reply_json(r, 200,
-                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version", GATEWAY_VERSION, "state",
+                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version", GATEWAY_VERSION, "state",
                                hooks->draining(hooks->owner) ? "draining" : "ready", "uptime_s", N(up > 0 ? up : 0), "workers",
                                N(admin->options.worker_count), "requests", N(requests), "cache", cache_of(admin), "upstream",
-                               upstream_of(admin), "webhooks", webhooks_of(admin), "store", store_of(admin), "tokens",
+                               upstream_of(admin), "hosts", hosts_of(admin), "webhooks", webhooks_of(admin), "store", store_of(admin), "tokens",
                                tokens_of(admin)));
 }
 

@@ -69,7 +69,8 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps);
 unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subject);
 /* For a write whose own answer may be stored: deps, read when it began, goes along with what is raised here,
  * and with nothing else. */
-unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject *subject, struct cache_deps *deps);
+unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject *subject,
+                                 struct cache_deps *deps);
 /* A write by this credential to this entity (the id is not looked at): until `until_ms` reads of it go
  * upstream and are not stored. cache_find and cache_store see to both: nothing found is fresh or
  * stale-while-revalidate, and an answer whose request was sent before `until_ms` stays out. */
@@ -101,8 +102,8 @@ struct cache_policy {
     uint64_t ttl_uncovered_ms;
     uint64_t swr_ms, sie_ms;
     uint64_t negative_ms; /* for 404 and 410 where ttl applies; at most ttl */
-    unsigned ignore; /* CC_*, CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE: no effect */
-    bool heuristic;  /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
+    unsigned ignore;   /* CC_*, CACHE_IGNORE_* of upstream to overlook ("override"); CC_NO_STORE: no effect */
+    bool heuristic;    /* RFC 9111 4.2.2 where upstream gives no freshness and ttl is 0 */
     bool keep_cookies; /* Set-Cookie answers may be stored (RFC 9111 7.3) and are sent to whoever asks; off by
                           default (contract 4) */
 };
@@ -238,11 +239,11 @@ enum cache_condition cache_condition(const struct cache_entry *entry, const stru
 /* --- warm restart ------------------------------------------------------------------------------
  *
  * A copy of what is stored, in a disposable store of its own (store.h): it is written behind by that store's
- * thread, an entry that memory evicts stays there, and a request that finds nothing in memory looks there. What
- * it finds counts as invalidated (detail "restored"), for events may have been missed meanwhile: never fresh,
- * never stale-while-revalidate; its validators make a revalidation cheap, and it answers under stale-if-error
- * with its true age. Nothing that happens to the file is an error for a request. The queue holds at most 32 MiB
- * or an eighth of the budget of entries alive; what does not fit is dropped and counted.
+ * thread, an entry that memory evicts stays there, and a request that finds nothing in memory looks there.
+ * What it finds counts as invalidated (detail "restored"), for events may have been missed meanwhile: never
+ * fresh, never stale-while-revalidate; its validators make a revalidation cheap, and it answers under
+ * stale-if-error with its true age. Nothing that happens to the file is an error for a request. The queue
+ * holds at most 32 MiB or an eighth of the budget of entries alive; what does not fit is dropped and counted.
  */
 
 struct cache_warm_options {
@@ -264,9 +265,9 @@ void cache_warm_find(struct cache *cache, const struct cache_query *query, int64
 struct cache_warm_stats {
     uint64_t bytes, limit; /* of the file, free pages in it included; 0: there is none */
     uint64_t written, restored;
-    uint64_t dropped;  /* not written: the queue was full, the disk was, the entry is too large */
-    uint64_t evicted;  /* records that made room for others */
-    uint64_t damaged;  /* read back and not believed */
+    uint64_t dropped; /* not written: the queue was full, the disk was, the entry is too large */
+    uint64_t evicted; /* records that made room for others */
+    uint64_t damaged; /* read back and not believed */
 };
 struct cache_stats {
     uint64_t entries, bytes, budget;

@@ -18,7 +18,7 @@ enum {
     ENTRY_S_MAXAGE = 1 << 24,  /* the lifetime is s-maxage: RFC 9111 5.2.2.10 */
     ENTRY_HEURISTIC = 1 << 25, /* the lifetime is a guess (4.2.2) */
     ENTRY_ETAG_OURS = 1 << 26,
-    ENTRY_COVERED = 1 << 27, /* webhooks covered it when it was fetched */
+    ENTRY_COVERED = 1 << 27,  /* webhooks covered it when it was fetched */
     ENTRY_RESTORED = 1 << 28, /* read back from disk: its deps never hold */
 };
 
@@ -100,7 +100,8 @@ bool targeted_parse(const struct http_fields *fields, struct cache_control *out)
 
 enum { VARY_MAX = 4096 };
 /* Appends the names of the answer's Vary with the request's values: "name:value\n", "name\n" for a field that
- * it lacks; behind Accept-Language's a mark and the answer's one Content-Language. ERR_INVALID for '*', the buffer's errors when it is too long. */
+ * it lacks; behind Accept-Language's a mark and the answer's one Content-Language. ERR_INVALID for '*', the
+ * buffer's errors when it is too long. */
 int vary_build(struct buf *out, const struct http_fields *answer, const struct http_fields *request);
 /* Does a request select the variant with that text? */
 bool vary_matches(struct slice vary, const struct http_fields *request);

@@ -342,7 +342,7 @@ void policy_judge(const struct cache_entry *entry, const struct cache_query *que
     found->decision = CACHE_REVALIDATE;
     found->fwd = "stale";
     if (!holds || settling) { /* contract 5: neither fresh nor to be served stale but under an error */
-        found->detail = holds                                   ? "settling"
+        found->detail = holds                                     ? "settling"
                         : entry->flags & (unsigned)ENTRY_RESTORED ? "restored"
                                                                   : "invalidated";
         found->ttl_ms = found->ttl_ms < 0 ? found->ttl_ms : 0;

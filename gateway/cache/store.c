@@ -22,7 +22,8 @@ struct cache *cache_create(const struct cache_options *options)
         return NULL;
     memset(cache, 0, sizeof *cache);
     set_options(cache, options);
-    if (generations_init(&cache->generations) == 0 && coverage_init(&cache->coverage) == 0 && index_init(cache) == 0)
+    if (generations_init(&cache->generations) == 0 && coverage_init(&cache->coverage) == 0 &&
+        index_init(cache) == 0)
         return cache;
     cache_destroy(cache);
     return NULL;

@@ -1,37 +1,21 @@
-/* Entries as records on disk, and back: every number that comes back is checked before it is used. */
-#include <stdlib.h>
-
+/* How records look: names, heads, directories. What is read is checked before it is used. */
 #include "base/random.h"
 #include "cache/warm.h"
 
 enum {
-    PIECE = 1960, /* of at most 1995, so that two nodes fit a page of 4 KiB */
-    STAMP = 4,    /* of the record, at the head of its further pieces: no two writings mix */
-    HEAD = 85,
-    FIRST = PIECE - HEAD,
-    FURTHER = PIECE - STAMP,
     PIECES_MAX = UINT16_MAX,
-    TAG_ENTRY = 'E',
-    TAG_DIRECTORY = 'D',
-    SWEEP_KEYS = 512,
-    VARY_KEPT = 900, /* longer texts are not kept on disk */
     KNOWN_FLAGS = 0xffff | ENTRY_S_MAXAGE | ENTRY_HEURISTIC | ENTRY_ETAG_OURS | ENTRY_COVERED,
 };
 
 /* --- names ----------------------------------------------------------------------------------- */
 
-struct name {
-    char bytes[WARM_NAME_MAX];
-    size_t len;
-};
-
-static void put_number(char *to, uint64_t value, size_t size)
+void warm_put_number(char *to, uint64_t value, size_t size)
 {
     for (size_t i = 0; i < size; i++)
         to[i] = (char)(unsigned char)(value >> (8 * i));
 }
 
-static uint64_t get_number(const char *from, size_t size)
+uint64_t warm_get_number(const char *from, size_t size)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < size; i++)
@@ -39,41 +23,40 @@ static uint64_t get_number(const char *from, size_t size)
     return value;
 }
 
+/* The variant's place among those of its key. */
+struct warm_id warm_variant_of(const struct warm_id *id, struct slice vary)
+{
+    const struct digest_key key = {id->key[0], id->key[1]};
+    struct warm_id variant = *id;
+    variant.vary = vary.len > 0 ? digest64(&key, vary.ptr, vary.len) | 1 : 0;
+    return variant;
+}
+
 struct warm_id warm_id_of(const struct digest_key *salt, struct slice key, struct slice vary)
 {
     const struct digest_key other = {~salt->k1, salt->k0};
-    struct warm_id id = {.key = {digest64(salt, key.ptr, key.len), digest64(&other, key.ptr, key.len)}};
-    if (vary.len > 0)
-        id.vary = digest64(salt, vary.ptr, vary.len) | 1;
-    return id;
+    const struct warm_id id = {.key = {digest64(salt, key.ptr, key.len), digest64(&other, key.ptr, key.len)}};
+    return warm_variant_of(&id, vary);
 }
 
 /* n: the piece. */
-static struct slice name_of(struct name *name, const struct warm_id *id, size_t n)
+struct slice warm_name_of(struct warm_name *name, const struct warm_id *id, size_t n)
 {
-    put_number(name->bytes, id->key[0], 8);
-    put_number(name->bytes + 8, id->key[1], 8);
-    put_number(name->bytes + WARM_ID, id->vary, 8);
+    warm_put_number(name->bytes, id->key[0], 8);
+    warm_put_number(name->bytes + 8, id->key[1], 8);
+    warm_put_number(name->bytes + WARM_ID, id->vary, 8);
     name->bytes[24] = (char)(unsigned char)(n >> 8);
     name->bytes[25] = (char)(unsigned char)n;
     name->len = n > 0 ? WARM_NAME_MAX : id->vary ? 24 : WARM_ID;
     return slice_of(name->bytes, name->len);
 }
 
-static size_t pieces_for(size_t data)
+size_t warm_pieces_for(size_t data)
 {
-    return data <= FIRST ? 1 : 2 + (data - FIRST - 1) / FURTHER;
+    return data <= WARM_FIRST ? 1 : 2 + (data - WARM_FIRST - 1) / WARM_FURTHER;
 }
 
 /* --- the head of a record -------------------------------------------------------------------- */
-
-struct head {
-    uint32_t stamp, flags, hidden_len, head_len, body_len, splice_at;
-    int32_t lifetime_s, swr_s, sie_s;
-    uint16_t status, key_len, vary_len, etag_len, modified_len, splice_len;
-    struct warm_times times;
-    uint64_t age_ms; /* at that time */
-};
 
 /* One list of what stands where, for both directions. */
 #define HEAD_NUMBERS(X)                                                                                      \
@@ -97,12 +80,12 @@ struct head {
     X(times.wall_ms, 8)                                                                                      \
     X(age_ms, 8)
 
-static size_t head_write(char *to, const struct head *head)
+size_t warm_head_write(char *to, const struct warm_head *head)
 {
     char *at = to;
-    *at++ = TAG_ENTRY;
+    *at++ = WARM_TAG_ENTRY;
 #define WRITE(member, size)                                                                                  \
-    put_number(at, (uint64_t)head->member, size);                                                            \
+    warm_put_number(at, (uint64_t)head->member, size);                                                       \
     at += (size);
     HEAD_NUMBERS(WRITE)
 #undef WRITE
@@ -110,42 +93,49 @@ static size_t head_write(char *to, const struct head *head)
 }
 
 #define HEAD_COUNT(member, size) +(size)
-_Static_assert(HEAD == 1 + 0 HEAD_NUMBERS(HEAD_COUNT), "the list and its length");
+_Static_assert(WARM_HEAD == 1 + 0 HEAD_NUMBERS(HEAD_COUNT), "the list and its length");
 
-static size_t data_of(const struct head *head)
+size_t warm_data_of(const struct warm_head *head)
 {
     return (size_t)head->key_len + head->vary_len + head->hidden_len + head->head_len + head->body_len;
 }
 
+/* Small enough to be added and taken from each other. */
+static bool is_time(int64_t ms)
+{
+    return ms > -(INT64_C(1) << 53) && ms < INT64_C(1) << 53;
+}
+
 /* Do the numbers agree with each other? */
-static bool head_is_sound(const struct head *head)
+static bool head_is_sound(const struct warm_head *head)
 {
     return head->status >= 200 && head->status <= 999 && !(head->flags & ~(uint32_t)KNOWN_FLAGS) &&
            head->key_len > 0 && head->lifetime_s >= CC_ABSENT && head->swr_s >= CC_ABSENT &&
            head->sie_s >= CC_ABSENT && head->hidden_len <= INT32_MAX && head->head_len <= INT32_MAX &&
            head->body_len <= INT32_MAX && head->splice_at <= head->body_len &&
-           head->splice_len <= head->body_len - head->splice_at && head->age_ms <= INT64_MAX / 4 &&
-           pieces_for(data_of(head)) <= PIECES_MAX;
+           head->splice_len <= head->body_len - head->splice_at && is_time(head->times.mono_ms) &&
+           is_time(head->times.wall_ms) && head->age_ms < UINT64_C(1) << 53 &&
+           warm_pieces_for(warm_data_of(head)) <= PIECES_MAX;
 }
 
 /* False: not the head of an entry that this program wrote. */
-static bool head_read(struct slice record, struct head *head)
+bool warm_head_read(struct slice record, struct warm_head *head)
 {
-    if (record.len < HEAD || record.ptr[0] != TAG_ENTRY)
+    if (record.len < WARM_HEAD || record.ptr[0] != WARM_TAG_ENTRY)
         return false;
     const char *at = record.ptr + 1;
 #define READ(member, size)                                                                                   \
-    head->member = (__typeof__(head->member))get_number(at, size);                                           \
+    head->member = (__typeof__(head->member))warm_get_number(at, size);                                      \
     at += (size);
     HEAD_NUMBERS(READ)
 #undef READ
-    const size_t data = data_of(head);
-    return head_is_sound(head) && record.len == HEAD + (data < FIRST ? data : FIRST);
+    const size_t data = warm_data_of(head);
+    return head_is_sound(head) && record.len == WARM_HEAD + (data < WARM_FIRST ? data : WARM_FIRST);
 }
 
-static struct head head_of(const struct cache_entry *entry, const struct warm_times *times)
+struct warm_head warm_head_of(const struct cache_entry *entry, const struct warm_times *times)
 {
-    return (struct head){
+    return (struct warm_head){
         .stamp = (uint32_t)random_u64(),
         .flags = entry->flags & (uint32_t)KNOWN_FLAGS,
         .hidden_len = entry->hidden_len,
@@ -169,13 +159,13 @@ static struct head head_of(const struct cache_entry *entry, const struct warm_ti
 /* --- directories of variants: texts with their lengths before them, the latest first --------- */
 
 /* Takes the next text. False: the end, or no directory (*sound is false then). */
-static bool next_text(struct slice *rest, struct slice *text, bool *sound)
+bool warm_next_text(struct slice *rest, struct slice *text, bool *sound)
 {
     *sound = true;
     if (rest->len == 0)
         return false;
-    const size_t len = rest->len >= 2 ? (size_t)get_number(rest->ptr, 2) : 0;
-    *sound = len > 0 && len <= VARY_KEPT && rest->len - 2 >= len && rest->ptr[2 + len - 1] == '\n';
+    const size_t len = rest->len >= 2 ? (size_t)warm_get_number(rest->ptr, 2) : 0;
+    *sound = len > 0 && len <= WARM_VARY && rest->len - 2 >= len && rest->ptr[2 + len - 1] == '\n';
     if (!*sound)
         return false;
     *text = slice_of(rest->ptr + 2, len);
@@ -183,65 +173,7 @@ static bool next_text(struct slice *rest, struct slice *text, bool *sound)
     return true;
 }
 
-static bool is_directory(struct slice record)
+bool warm_is_directory(struct slice record)
 {
-    return record.len > 0 && record.ptr[0] == TAG_DIRECTORY;
-}
-
-static void put_text(struct buf *out, struct slice text)
-{
-    char len[2];
-    put_number(len, text.len, 2);
-    buf_append(out, len, sizeof len);
-    buf_append_slice(out, text);
-}
-
-/* --- writing: inside a transaction ----------------------------------------------------------- */
-
-static int erase_pieces(struct store_txn *txn, const struct warm_id *id, size_t from, size_t to)
-{
-    struct name name;
-    int rc = 0;
-    for (size_t n = from; n < to && (rc == 0 || rc == ERR_NOTFOUND); n++)
-        rc = store_txn_delete(txn, WARM_TABLE, name_of(&name, id, n));
-    return rc == ERR_NOTFOUND ? 0 : rc;
-}
-
-/* How many pieces the record under that name has; 0 when there is none, or none that can be read. */
-static size_t count_pieces(struct store_txn *txn, const struct warm_id *id)
-{
-    struct name name;
-    struct slice record;
-    struct head head;
-    if (store_txn_get(txn, WARM_TABLE, name_of(&name, id, 0), &record) || !head_read(record, &head))
-        return 0;
-    return pieces_for(data_of(&head));
-}
-
-static int erase_record(struct store_txn *txn, const struct warm_id *id)
-{
-    const size_t pieces = count_pieces(txn, id);
-    return erase_pieces(txn, id, 0, pieces > 0 ? pieces : 1);
-}
-
-/* The texts of the key's directory, copied: the store's slice does not live over a change. */
-static size_t read_directory(struct store_txn *txn, const struct warm_id *id, char out[PIECE])
-{
-    const struct warm_id whole = {.key = {id->key[0], id->key[1]}};
-    struct name name;
-    struct slice record;
-    if (store_txn_get(txn, WARM_TABLE, name_of(&name, &whole, 0), &record) || !is_directory(record) ||
-        record.len > PIECE)
-        return 0;
-    memcpy(out, record.ptr + 1, record.len - 1);
-    return record.len - 1;
-}
-
-static struct warm_id variant_of(const struct warm_id *id, struct slice text)
-{
-    /* The hash of a text depends on the salt; directories carry it implicitly: see warm_write. */
-    return (struct warm_id){.key = {id->key[0], id->key[1]},
-                            .vary = digest64(&(struct digest_key){id->key[0], id->key[1]}, text.ptr,
-                                             text.len) |
-                                    1};
+    return record.len > 0 && record.ptr[0] == WARM_TAG_DIRECTORY;
 }

@@ -48,13 +48,9 @@ static void check_listeners(struct parser *p)
     check_tls(p, "listen.data", &c->listen.data);
     check_tls(p, "listen.webhooks", &c->listen.webhooks);
     check_distinct(p);
+    /* Who may call the data listener depends on the service keys, too: the program asks the store. */
     if (c->allow_anonymous)
         return;
-    if (!listener_is_local(slice_from(c->listen.data.address)) && !c->listen.data.client_ca)
-        report_at(p, "listen.data",
-                  "other machines can reach this address and are not asked who they are, expected "
-                  "\"client_ca\" (mutual "
-                  "TLS), a loopback address, unix:/path, or \"allow_anonymous\": true");
     if (!listener_is_local(slice_from(c->listen.admin.address)) && !token)
         report_at(p, "listen.admin",
                   "other machines can reach this address and are not asked who they are, expected \"admin\": "

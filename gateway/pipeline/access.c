@@ -26,6 +26,15 @@ static void count_duration(struct pipeline *pipeline, uint64_t us)
     count_add(&pipeline->stats.duration_us, us);
 }
 
+/* Below credentials/ the path goes on with a whole credential id, which no log may hold. */
+static struct slice shown_path(const struct visit *visit)
+{
+    const struct route *route = &visit->route;
+    bool names_credentials = slice_equal(route->entity, SLICE("credentials")) && (!visit->api || visit->api->is_core);
+    size_t first = route->path.len > 0 ? 1 + slice_find(slice_skip(route->path, 1), '/') : 0;
+    return names_credentials && first < route->path.len ? slice_of(route->path.ptr, first + 1) : route->path;
+}
+
 static void write_line(const struct visit *visit, enum server_outcome outcome, uint64_t us)
 {
     const struct server_exchange *x = visit->x;
@@ -33,17 +42,25 @@ static void write_line(const struct visit *visit, enum server_outcome outcome, u
     if (!log_begin(&line, LOG_INFO, "request"))
         return;
     log_text(&line, "request_id", x->request_id);
+    if (visit->caller)
+        log_text(&line, "caller", visit->caller->spec.name);
+    if (x->peer_name.len > 0)
+        log_text(&line, "peer", x->peer_name);
+    if (visit->rule)
+        log_cstr(&line, "rule", visit->rule);
     log_text(&line, "method", x->request.method_name);
     if (visit->api)
         log_text(&line, "api", visit->api->name);
     log_text(&line, "tenant", visit->route.tenant);
-    log_text(&line, "path", visit->route.path);
+    log_text(&line, "path", shown_path(visit));
     if (visit->credential_id.len > 0)
         log_id(&line, "credential", visit->credential_id);
     log_int(&line, "status", x->status);
     log_cstr(&line, "cache", pipeline_outcome_name(visit->outcome));
     if (visit->upstream_status > 0)
         log_int(&line, "upstream_status", visit->upstream_status);
+    if (visit->tries > 0)
+        log_int(&line, "tries", (int64_t)visit->tries);
     log_int(&line, "bytes", (int64_t)x->sent_bytes);
     log_int(&line, "duration_us", (int64_t)us);
     if (outcome != SERVER_SENT)
@@ -78,5 +95,7 @@ void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out)
     TAKE(out->fenced, pipeline->stats.fenced);
     TAKE(out->clients_gone, pipeline->stats.clients_gone);
     TAKE(out->token_retries, pipeline->stats.token_retries);
+    TAKE(out->retries, pipeline->stats.retries);
+    TAKE(out->retry_budget_exhausted, pipeline->stats.retry_budget_exhausted);
 #undef TAKE
 }

@@ -89,7 +89,7 @@ struct slice answer_link(struct visit *visit, struct slice link)
     if (!storage || x->request.host.len == 0)
         return link;
     buf_init_fixed(&out, storage, size);
-    if (route_rewrite_link(&out, link, visit->api->base_url, &visit->route, visit->api->name, x->request.host, false))
+    if (route_rewrite_link(&out, link, visit->api->base_url, &visit->route, visit->api->name, x->request.host, x->tls))
         return link;
     return buf_slice(&out);
 }
@@ -214,8 +214,13 @@ void answer_problem_with(struct visit *visit, enum problem problem, const char *
     }
     put_cache_status(&fields, visit);
     buf_append_text(&fields, "Via: 1.1 rollout-gateway\r\n");
-    if (problem == PROBLEM_OVERLOADED || problem == PROBLEM_CIRCUIT_OPEN || problem == PROBLEM_STORE_UNAVAILABLE)
+    if (problem == PROBLEM_CIRCUIT_OPEN)
+        buf_append_format(&fields, "Retry-After: %u\r\n",
+                          upstream_host_retry_after(visit->api->host, loop_now(visit->pipeline->loop)));
+    if (problem == PROBLEM_OVERLOADED || problem == PROBLEM_STORE_UNAVAILABLE)
         buf_append_text(&fields, "Retry-After: 1\r\n");
+    if (problem == PROBLEM_UNAUTHENTICATED) /* RFC 9110 15.5.2 */
+        buf_append_text(&fields, "WWW-Authenticate: Bearer realm=\"rollout-gateway\"\r\n");
     buf_append_char(&fields, '\0');
     visit->begun = true;
     server_problem(visit->x, problem, fields.failed ? "" : storage, extra, "%s", detail);

@@ -1,4 +1,5 @@
 /* The whole decision about a request as JSON, nothing sent: the same desks are asked as by pipeline.c. */
+#include "base/clock.h"
 #include "credential/credential.h"
 #include "internal.h"
 
@@ -128,6 +129,8 @@ static void explain_cache(struct explain *e)
         return;
     }
     cache_find(cache, &query, &found);
+    if (found.decision == CACHE_MISS)
+        cache_warm_find(cache, &query, clock_wall_ms(), &found);
     buf_append_format(e->out, ",\"cache\":{\"decision\":\"%s\",\"age_s\":%llu,\"ttl_s\":%lld,\"configured_ttl_s\":%llu,\"settling\":%s,\"covered\":%s",
                       cache_settling(cache, &query.deps, query.now_ms) ? "bypass" : decision_name(found.decision),
                       (unsigned long long)(found.age_ms / 1000), (long long)(found.entry ? found.ttl_ms / 1000 : 0),

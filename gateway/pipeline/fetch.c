@@ -52,6 +52,8 @@ static enum problem problem_of(enum upstream_failure failure)
     case UPSTREAM_INVALID:
     case UPSTREAM_CUT:
         return PROBLEM_UPSTREAM_INVALID;
+    case UPSTREAM_OPEN:
+        return PROBLEM_CIRCUIT_OPEN;
     case UPSTREAM_NOMEM:
         return PROBLEM_OVERLOADED;
     }
@@ -107,7 +109,7 @@ static void give_up_keeping(struct flight *flight)
 static void on_body(void *user, struct slice data)
 {
     struct flight *flight = user;
-    if (flight->swallowing)
+    if (flight->swallowing || flight->passing_over)
         return;
     bool limit = flight->strike && flight->produced + data.len > STRIKE_MAX;
     if (limit || !flight_append(flight, data)) {
@@ -312,6 +314,8 @@ static bool was_asked_for(const struct flight *flight, int status)
 static void on_head(void *user, const struct http_response *head)
 {
     struct flight *flight = user;
+    if (retry_head(flight, head))
+        return;
     if (wants_new_token(flight, head)) {
         flight->retried = true;
         flight->swallowing = true;
@@ -405,20 +409,33 @@ static void refetch(struct flight *flight)
         fail(flight, PROBLEM_OVERLOADED, "out of memory");
 }
 
-static void retry_with_new_token(struct flight *flight)
+static void send_again(struct flight *flight, bool fresh_token)
 {
-    flight->swallowing = false;
     flight->transfer = NULL;
     flight->replayed = 0;
-    if (!start_transfer(flight, true))
+    flight->resending = true;
+    if (!start_transfer(flight, fresh_token))
         fail(flight, PROBLEM_OVERLOADED, "out of memory");
     else
         fetch_upload(flight);
 }
 
+void fetch_again(struct flight *flight)
+{
+    send_again(flight, false);
+}
+
+static void retry_with_new_token(struct flight *flight)
+{
+    flight->swallowing = false;
+    send_again(flight, true);
+}
+
 static void on_end(void *user)
 {
     struct flight *flight = user;
+    if (retry_passed_over(flight))
+        return;
     if (flight->swallowing) {
         retry_with_new_token(flight);
         return;
@@ -451,10 +468,16 @@ static void on_fail(void *user, enum upstream_failure failure, bool sent, const 
     struct flight *flight = user;
     flight->sent = sent;
     flight->failure = failure;
+    if (failure == UPSTREAM_OPEN)
+        flight->tries--;
+    if (retry_passed_over(flight))
+        return;
     if (flight->swallowing) {
         retry_with_new_token(flight);
         return;
     }
+    if (retry_failure(flight, failure, sent))
+        return;
     settle_write(flight);
     fail(flight, problem_of(failure), why);
 }
@@ -500,6 +523,9 @@ static bool start_transfer(struct flight *flight, bool fresh_token)
     if (good) {
         struct upstream_request request = {
             .origin = &flight->api->origin,
+            .host = flight->api->host,
+            .caller = digest_hash(flight->subject.credential),
+            .deadline_ms = flight->deadline_ms,
             .method = flight->method,
             .head = buf_slice(&head),
             .framing = flight->upload_framing,
@@ -510,6 +536,8 @@ static bool start_transfer(struct flight *flight, bool fresh_token)
         flight->answer.request_ms = loop_now(flight->owner->loop);
         flight->transfer = upstream_start(flight->owner->upstream, &request);
         good = flight->transfer != NULL;
+        if (good && flight->tries++ == 0)
+            upstream_host_deposit(flight->api->host);
     }
     buf_wipe(&head);
     return good;
@@ -519,27 +547,37 @@ void fetch_start(struct flight *flight)
 {
     flight_retain(flight); /* held while in the air */
     list_push_back(&flight->owner->air, &flight->in_air);
+    flight->deadline_ms = upstream_deadline(flight->owner->upstream);
+    if (upstream_host_refuses(flight->api->host, loop_now(flight->owner->loop))) {
+        flight->failure = UPSTREAM_OPEN;
+        fail(flight, PROBLEM_CIRCUIT_OPEN, "Rollout's host is failing: not tried until the next probe");
+        return;
+    }
     if (!start_transfer(flight, false))
         fail(flight, PROBLEM_OVERLOADED, "out of memory");
 }
 
 void fetch_cancel(struct flight *flight)
 {
-    if (!flight->transfer)
-        return;
-    upstream_cancel(flight->transfer);
-    flight->transfer = NULL;
+    if (!retry_cancel(flight)) {
+        if (!flight->transfer)
+            return;
+        upstream_cancel(flight->transfer);
+        flight->transfer = NULL;
+    }
     settle_write(flight);
     fail(flight, PROBLEM_UPSTREAM_UNREACHABLE, "the client left");
 }
 
 /* --- request bodies --------------------------------------------------------------------------------------------- */
 
-/* After a 401: what went up goes up again. True when all of it has. */
+/* What went up before goes up again. True when all of it has. */
 static bool upload_again(struct flight *flight)
 {
     struct slice rest = slice_skip(buf_slice(&flight->replay), flight->replayed);
-    size_t taken = upstream_send(flight->transfer, rest, true);
+    if (rest.len == 0 && !flight->upload_done)
+        return true;
+    size_t taken = upstream_send(flight->transfer, rest, flight->upload_done);
     flight->replayed += taken;
     return taken == rest.len;
 }
@@ -591,20 +629,25 @@ static bool upload_next(struct flight *flight, bool *last)
     return false;
 }
 
+/* For a further try, which has sent it, too, if this is one. */
+static void remember(struct flight *flight, struct slice piece)
+{
+    if (buf_append_slice(&flight->replay, piece) == 0)
+        flight->replayed += piece.len;
+}
+
 void fetch_upload(struct flight *flight)
 {
     if (!flight->transfer || flight->upload_framing == FRAMING_NONE)
         return;
-    if (flight->retried) {
-        upload_again(flight);
+    if (flight->resending && !upload_again(flight))
         return;
-    }
     bool last;
     while (flight->sender && !flight->upload_done && upload_next(flight, &last)) {
         struct visit *visit = flight->sender;
         size_t taken = upstream_send(flight->transfer, visit->upload, last);
         if (taken > 0)
-            buf_append(&flight->replay, visit->upload.ptr, taken);
+            remember(flight, slice_of(visit->upload.ptr, taken));
         visit->upload = slice_skip(visit->upload, taken);
         flight->upload_done = last;
         if (visit->upload.len > 0) {

@@ -206,7 +206,8 @@ static void owner_run(struct loop_task *task)
     flight->resume_posted = false;
     bool flying = in_the_air(flight);
     /* What may still fill the cache goes on without anybody waiting. */
-    bool abandoned = flying && list_empty(&flight->waiters) && !flight->keeps;
+    bool goes_on = flight->keeps || (flight->outlives && flight->phase == FLIGHT_WAITING);
+    bool abandoned = flying && list_empty(&flight->waiters) && !goes_on;
     bool resume = flying && flight->paused && flight->produced - slowest(flight) < FLIGHT_WINDOW / 2;
     if (resume)
         flight->paused = false;

@@ -183,12 +183,25 @@ static void put_fields(struct buf *out, const struct http_fields *fields, bool s
     }
 }
 
+/* RFC 9111 5.4: where there is no Cache-Control. */
+static bool pragma_asks(const struct http_fields *fields)
+{
+    struct http_members it = {0};
+    struct slice member;
+    if (http_find(fields, FIELD_CACHE_CONTROL))
+        return false;
+    while (http_member_next(fields, FIELD_PRAGMA, &it, &member))
+        if (slice_equal_nocase(member, SLICE("no-cache")))
+            return true;
+    return false;
+}
+
 /* A request for the cache is the gateway's own; that its client wants no stored answer concerns caches behind us, too (RFC 9111 5.2.1). */
 static void put_own(struct buf *out, const struct visit *visit)
 {
     const struct cache_control *control = &visit->query.control;
     buf_append_text(out, "User-Agent: rollout-gateway\r\n");
-    if ((control->flags & CC_NO_CACHE) || control->max_age == 0 || http_find(&visit->x->request.fields, FIELD_PRAGMA))
+    if ((control->flags & CC_NO_CACHE) || control->max_age == 0 || pragma_asks(&visit->x->request.fields))
         buf_append_text(out, "Cache-Control: no-cache\r\n");
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "caller/caller.h"
 #include "pipeline/pipeline.h"
 #include "route/route.h"
 
@@ -18,6 +19,7 @@ struct pipeline_api {
     struct slice base_url;  /* as configured, without a trailing slash */
     struct slice base_path; /* "/api" or "" */
     struct upstream_origin origin;
+    struct upstream_host *host; /* its breaker and budget, shared by all workers; or NULL */
     bool is_core;           /* needs no credential */
 };
 
@@ -41,6 +43,7 @@ struct pipeline_settings {
     uint64_t write_settle_ms, coverage_ms, body_max;
     size_t entry_max;
     bool covered, access_log;
+    bool allow_anonymous;
 };
 
 const struct cache_policy *settings_policy(const struct pipeline_settings *settings, int api, struct slice entity);
@@ -60,6 +63,8 @@ struct pipeline_shared {
     struct cache *cache;
     struct token_ring *tokens;
     struct store *store;
+    int caller_table;
+    struct upstream_hosts *hosts;
     struct flight_shard shards[FLIGHT_SHARDS];
 };
 
@@ -68,6 +73,7 @@ struct pipeline {
     struct pipeline_shared *shared;
     struct upstream *upstream;
     struct store_view *view;
+    struct caller_desk *desk;
     struct pipeline_settings *settings;
     unsigned active;
     struct list air; /* flights whose transfer runs on this worker */
@@ -75,7 +81,7 @@ struct pipeline {
         _Atomic uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
         _Atomic uint64_t statuses[6];
         _Atomic uint64_t buckets[PIPELINE_BUCKETS];
-        _Atomic uint64_t duration_us, fenced, clients_gone, token_retries;
+        _Atomic uint64_t duration_us, fenced, clients_gone, token_retries, retries, retry_budget_exhausted;
     } stats;
 };
 
@@ -94,6 +100,8 @@ struct visit {
     struct pipeline *pipeline;
     struct server_exchange *x;
     struct pipeline_settings *settings; /* retained */
+    const struct caller *caller;        /* retained; NULL: not asked for */
+    const char *rule;                   /* of callers, that refused; or NULL */
     struct route route;
     const struct pipeline_api *api;
     struct slice credential_id, app_key; /* in the arena; empty for core */
@@ -110,6 +118,9 @@ struct visit {
     bool collapsed, stored;
     int upstream_status;                /* 0: none asked */
     int64_t ttl_ms;
+
+    unsigned tries;                     /* requests that its flight had sent */
+    struct loop_timer patience;         /* Prefer: wait */
 
     struct waiter *waiter;              /* while it stands on a flight */
     bool opener;                        /* it opened that flight */
@@ -176,8 +187,9 @@ struct flight {
     enum http_framing upload_framing;
     uint64_t upload_length;
     struct visit *sender;           /* whose request body goes up; NULL without one or once it left */
-    struct buf replay;              /* body bytes that went up, while they are few: for the one retry after a 401 */
-    size_t replayed;                /* bytes of it that the retry has sent */
+    struct buf replay;              /* body bytes that went up, while they are few: for a further try */
+    size_t replayed;                /* bytes of it that the present try has sent */
+    bool resending;                 /* this try is not the first: `replay` goes up before the rest */
     bool upload_done;               /* the sender's body ended */
     struct cache_entry *validating; /* conditions of this entry were sent */
     struct route_scan scan;
@@ -186,6 +198,11 @@ struct flight {
     bool swallowing;                /* the 401's body is being passed over */
     struct buf held;                /* body bytes taken from the sender, not yet by upstream */
     bool unsafe;
+    unsigned tries;                 /* requests sent, the present one included */
+    uint64_t deadline_ms;           /* of all tries; 0 before the first */
+    uint64_t pause_ms;              /* before the next try */
+    struct loop_timer pause;
+    bool passing_over;              /* a bad answer's body, before it is tried again */
     bool fills;                     /* opened for the cache: its answer may be stored and shared */
     struct loop_task resume;
 
@@ -199,6 +216,7 @@ struct flight {
 
     pthread_mutex_t lock;
     enum flight_phase phase;
+    bool outlives;      /* goes on until its head although nobody waits */
     bool keeps;         /* it may still fill the cache: the body is gathered from its beginning */
     bool shareable;     /* waiters other than the opener may have the answer */
     const char *store_why; /* RFC 9211 detail of what was not stored */
@@ -261,6 +279,18 @@ void fetch_start(struct flight *flight);
 void fetch_upload(struct flight *flight);
 /* Nobody waits any more, or the sender's body broke. */
 void fetch_cancel(struct flight *flight);
+/* The next try. */
+void fetch_again(struct flight *flight);
+
+/* retry.c: further tries */
+/* Does this head call for another try, and may there be one? Then its body is passed over, and fetch_again follows. */
+bool retry_head(struct flight *flight, const struct http_response *head);
+/* Likewise for a failure. */
+bool retry_failure(struct flight *flight, enum upstream_failure failure, bool sent);
+/* The transfer ended, one way or the other: was it one that is passed over? */
+bool retry_passed_over(struct flight *flight);
+/* Was the flight in the pause between two tries? It is not any more. */
+bool retry_cancel(struct flight *flight);
 
 /* forward.c */
 /* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL when it does not fit,
@@ -293,6 +323,14 @@ void visit_progress(struct visit *visit);
 void visit_refresh(struct visit *visit);
 /* Sends what is there, as far as the client takes it. */
 void visit_stream(struct visit *visit);
+/* The known answer instead of a failure (RFC 5861 4). False: there is none. */
+bool visit_answer_stale(struct visit *visit, const char *detail);
+
+/* patience.c: Prefer: wait=N (RFC 7240 4.3) */
+/* From now on the client waits for N seconds; without the preference nothing happens. on_done clears the timer. */
+void patience_start(struct visit *visit);
+/* The visit is about to leave its flight, which goes on if it may be of use. */
+void patience_let_go(struct visit *visit);
 
 /* invalidate.c */
 /* An unsafe request by the gateway's own clients is about to go up. */
@@ -306,6 +344,12 @@ void invalidate_answered(struct flight *flight);
 bool location_route(struct flight *flight, struct slice reference, struct route *route);
 /* Does Content-Location name what the flight asked for? */
 bool location_is_target(struct flight *flight);
+
+/* caller.c: both answer themselves when they are false */
+/* Who is calling? Before anything is said about the request. */
+bool step_caller(struct visit *visit);
+/* May they, for this tenant, API and method? After the route is known. */
+bool step_allowed(struct visit *visit);
 
 /* access.c */
 void access_done(struct visit *visit, enum server_outcome outcome);

@@ -1,4 +1,4 @@
-/* The walk of a request: route -> credential -> cache -> flight or answer (house.md). */
+/* The walk of a request: caller -> route -> credential -> cache -> flight or answer (house.md). */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@ enum { KEYED_MAX = 4096 };
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store)
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, int caller_table)
 {
     struct pipeline_shared *shared = calloc(1, sizeof *shared);
     if (!shared)
@@ -18,6 +18,12 @@ struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token
     shared->cache = cache;
     shared->tokens = tokens;
     shared->store = store;
+    shared->caller_table = caller_table;
+    shared->hosts = upstream_hosts_create();
+    if (!shared->hosts) {
+        free(shared);
+        return NULL;
+    }
     for (int i = 0; i < FLIGHT_SHARDS; i++) {
         pthread_mutex_init(&shared->shards[i].lock, NULL);
         map_init(&shared->shards[i].flights);
@@ -34,7 +40,15 @@ void pipeline_shared_destroy(struct pipeline_shared *shared)
         map_deinit(&shared->shards[i].flights);
         pthread_mutex_destroy(&shared->shards[i].lock);
     }
+    upstream_hosts_destroy(shared->hosts);
     free(shared);
+}
+
+static void use_settings(struct pipeline *pipeline, struct pipeline_settings *settings)
+{
+    for (size_t i = 0; i < settings->api_count; i++)
+        settings->apis[i].host = upstream_host_find(pipeline->shared->hosts, &settings->apis[i].origin);
+    pipeline->settings = settings;
 }
 
 struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shared, struct upstream *upstream,
@@ -46,10 +60,13 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
     pipeline->loop = loop;
     pipeline->shared = shared;
     pipeline->upstream = upstream;
-    pipeline->settings = settings;
+    use_settings(pipeline, settings);
     list_init(&pipeline->air);
     pipeline->view = store_view_create(shared->store);
-    if (!pipeline->view) {
+    pipeline->desk = caller_desk_create(shared->store, shared->caller_table);
+    if (!pipeline->view || !pipeline->desk) {
+        caller_desk_destroy(pipeline->desk);
+        store_view_destroy(pipeline->view);
         free(pipeline);
         return NULL;
     }
@@ -59,7 +76,7 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
 void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *settings)
 {
     pipeline_settings_release(pipeline->settings);
-    pipeline->settings = settings;
+    use_settings(pipeline, settings);
 }
 
 void pipeline_stop(struct pipeline *pipeline)
@@ -71,9 +88,15 @@ void pipeline_destroy(struct pipeline *pipeline)
 {
     if (!pipeline)
         return;
+    caller_desk_destroy(pipeline->desk);
     store_view_destroy(pipeline->view);
     pipeline_settings_release(pipeline->settings);
     free(pipeline);
+}
+
+struct upstream_hosts *pipeline_hosts(const struct pipeline *pipeline)
+{
+    return pipeline->shared->hosts;
 }
 
 unsigned pipeline_active(const struct pipeline *pipeline)
@@ -212,12 +235,15 @@ static struct slice query_part(const struct route *route)
     return route->has_query ? slice_of(route->query.ptr - 1, route->query.len + 1) : SLICE("");
 }
 
-/* The query, and the fields that go up as they are (forward.c). More of them than fit make the request one of its own. */
+/* The query, and the fields that go up as they are (forward.c). More of them than fit make the request one of its own. Where upstream
+ * alone says what is fresh, its Vary says what an answer was made from (RFC 9111 4.1). */
 static struct slice steering_part(struct visit *visit)
 {
     char storage[KEYED_MAX];
     struct buf keyed;
     struct slice query = query_part(&visit->route);
+    if (cache_policy_is_plain(visit->query.policy))
+        return query;
     buf_init_fixed(&keyed, storage, sizeof storage);
     visit->cacheable = forward_put_keyed(&keyed, &visit->x->request.fields) && visit->cacheable;
     if (keyed.len == 0 || !visit->cacheable)
@@ -279,6 +305,8 @@ static void step_cache(struct visit *visit)
 {
     struct cache_found found;
     cache_find(visit->pipeline->shared->cache, &visit->query, &found);
+    if (found.decision == CACHE_MISS)
+        cache_warm_find(visit->pipeline->shared->cache, &visit->query, clock_wall_ms(), &found);
     visit->entry = found.entry; /* the visit's until on_done */
     switch (found.decision) {
     case CACHE_HIT:
@@ -344,12 +372,14 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
     struct visit *visit = x->user;
     access_done(visit, outcome);
     flight_detach(visit);
+    loop_timer_clear(visit->pipeline->loop, &visit->patience);
     if (visit->entry)
         cache_release(visit->entry);
     if (visit->sending_entry)
         cache_release(visit->sending_entry);
     if (visit->sending_flight)
         flight_release(visit->sending_flight);
+    caller_release(visit->caller);
     pipeline_settings_release(visit->settings);
     visit->pipeline->active--;
 }
@@ -383,7 +413,7 @@ static bool too_large(const struct visit *visit)
 
 static void walk(struct visit *visit)
 {
-    if (!step_route(visit) || !step_credential(visit))
+    if (!step_caller(visit) || !step_route(visit) || !step_allowed(visit) || !step_credential(visit))
         return;
     if (!strip_include_data(visit) || !prepare_query(visit)) {
         refuse(visit, PROBLEM_OVERLOADED, "out of memory");

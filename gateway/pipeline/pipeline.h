@@ -42,6 +42,7 @@ struct pipeline_options {
     size_t entry_max;
     uint64_t body_max;
     bool access_log;
+    bool allow_anonymous; /* who presents no key is let in, also when there are keys */
 };
 /* ERR_SYNTAX (a URL), ERR_NOMEM. */
 int pipeline_settings_create(const struct pipeline_options *options, struct pipeline_settings **out, struct fault *fault) MUST_CHECK;
@@ -49,8 +50,8 @@ void pipeline_settings_release(struct pipeline_settings *settings);
 
 /* --- what workers share --------------------------------------------------------------------------------------- */
 
-/* Borrows all three. NULL when out of memory. */
-struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store);
+/* Borrows all three; caller_table is the index of CALLER_TABLES in the store. NULL when out of memory. */
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, int caller_table);
 void pipeline_shared_destroy(struct pipeline_shared *shared);
 
 /* --- a worker's pipeline -------------------------------------------------------------------------------------- */
@@ -67,6 +68,8 @@ void pipeline_stop(struct pipeline *pipeline);
 /* After its upstream is closed, too. */
 void pipeline_destroy(struct pipeline *pipeline);
 
+/* Breakers and budgets of the hosts upstream, shared by all workers. */
+struct upstream_hosts *pipeline_hosts(const struct pipeline *pipeline);
 /* Requests in flight on this worker. */
 unsigned pipeline_active(const struct pipeline *pipeline);
 
@@ -101,6 +104,8 @@ struct pipeline_stats {
     uint64_t fenced;              /* fills not kept as fresh: an event came in between */
     uint64_t clients_gone;
     uint64_t token_retries;
+    uint64_t retries;             /* further tries of what failed or was answered badly */
+    uint64_t retry_budget_exhausted; /* … that were due, but not paid for */
 };
 /* Adds this worker's numbers to *out; any thread. */
 void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);

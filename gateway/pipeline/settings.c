@@ -98,6 +98,7 @@ int pipeline_settings_create(const struct pipeline_options *options, struct pipe
     s->body_max = options->body_max;
     s->entry_max = options->entry_max;
     s->access_log = options->access_log;
+    s->allow_anonymous = options->allow_anonymous;
     int error = copy_apis(s, options, fault);
     if (!error)
         error = copy_rules(s, options, fault);

@@ -17,6 +17,12 @@ static struct cache_entry *retained(struct cache_entry *entry)
     return entry;
 }
 
+/* Is there a known answer that may stand in for a failure? */
+static bool has_stale(const struct visit *visit)
+{
+    return visit->entry && cache_stale_if_error(visit->entry, &visit->query, loop_now(visit->pipeline->loop));
+}
+
 /* Starts what the visit opened. Consumes the caller's reference on the flight. */
 static void launch(struct visit *visit, struct flight *flight, struct cache_entry *validating)
 {
@@ -54,6 +60,15 @@ static void answer_found(struct visit *visit, struct cache_found *found)
     cache_release(found->entry);
 }
 
+/* A host in trouble may take its time over a probe: whoever can do with a stale answer has it now, the probe goes on. */
+static void spare_probe(struct visit *visit)
+{
+    if (!visit->waiter || upstream_host_circuit(visit->api->host) == UPSTREAM_CLOSED || !has_stale(visit))
+        return;
+    patience_let_go(visit);
+    visit_answer_stale(visit, "stale-if-error");
+}
+
 /* Joins the flight in the air for this key, or opens one. */
 static void fetch_shared(struct visit *visit)
 {
@@ -74,6 +89,7 @@ static void fetch_shared(struct visit *visit)
     visit->collapsed = !opened;
     if (!opened) {
         visit->outcome = PIPELINE_COLLAPSED;
+        spare_probe(visit);
         return;
     }
     take_entry(visit, found.entry);
@@ -84,10 +100,12 @@ static void fetch_shared(struct visit *visit)
         return;
     }
     launch(visit, flight, found.decision == CACHE_REVALIDATE ? visit->entry : NULL);
+    spare_probe(visit);
 }
 
 void visit_fetch(struct visit *visit)
 {
+    patience_start(visit);
     if (visit->cacheable && visit->x->request.method == METHOD_GET)
         fetch_shared(visit);
     else
@@ -122,6 +140,7 @@ void visit_refresh(struct visit *visit)
 struct glance {
     enum flight_phase phase;
     bool keeps, scan_over, shareable;
+    unsigned tries;
     const char *store_why;
     uint64_t produced, settled, splice_at;
     size_t splice_len;
@@ -133,6 +152,7 @@ static struct glance glance_at(struct flight *flight)
     pthread_mutex_lock(&flight->lock);
     struct glance glance = {
         .phase = flight->phase,
+        .tries = flight->phase == FLIGHT_WAITING ? 0 : flight->tries, /* the owner's until then */
         .keeps = flight->keeps,
         .scan_over = flight->scan_over,
         .shareable = flight->shareable,
@@ -147,11 +167,10 @@ static struct glance glance_at(struct flight *flight)
     return glance;
 }
 
-/* The known answer instead of a failure (RFC 5861 4). False: there is none. */
-static bool answer_stale(struct visit *visit, const char *detail)
+bool visit_answer_stale(struct visit *visit, const char *detail)
 {
     uint64_t now = loop_now(visit->pipeline->loop);
-    if (!visit->entry || !cache_stale_if_error(visit->entry, &visit->query, now))
+    if (!has_stale(visit))
         return false;
     flight_detach(visit);
     visit->fwd = NULL;
@@ -177,7 +196,7 @@ static void progress_failed(struct visit *visit, struct flight *flight)
         server_abort(visit->x);
         return;
     }
-    if (answer_stale(visit, "stale-if-error"))
+    if (visit_answer_stale(visit, "stale-if-error"))
         return;
     visit->outcome = PIPELINE_FAILED;
     flight_detach(visit);
@@ -281,6 +300,7 @@ void visit_progress(struct visit *visit)
     struct glance glance = glance_at(flight);
     if (glance.phase == FLIGHT_WAITING)
         return;
+    visit->tries = glance.tries;
     if (glance.phase == FLIGHT_FAILED) {
         progress_failed(visit, flight);
         return;
@@ -289,7 +309,7 @@ void visit_progress(struct visit *visit)
         progress_streaming(visit, flight, &glance);
         return;
     }
-    if (serves_stale_on(flight->status) && answer_stale(visit, "stale-if-error"))
+    if (serves_stale_on(flight->status) && visit_answer_stale(visit, "stale-if-error"))
         return;
     if (glance.phase == FLIGHT_LANDED && glance.entry && visit->cacheable) {
         progress_landed_entry(visit, flight, &glance);

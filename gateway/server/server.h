@@ -48,8 +48,9 @@ struct server_exchange {
     struct slice request_id; /* the client's X-Request-Id when 1-64 of [A-Za-z0-9._:-], else a fresh one */
     const char *peer;        /* "127.0.0.1" or "unix" */
     bool tls;
-    /* Who the client's verified certificate names: "uri:…", "dns:…" (the first alternative name of that kind, in
-     * that order) or "cn:…" (only if there is neither). Empty without one, or when that name is not printable. */
+    /* Who the client's verified certificate names: "uri:…", "dns:…" (the first alternative name of that kind,
+     * in that order) or "cn:…" (only if there is neither). Empty without one, or when that name is not
+     * printable. */
     struct slice peer_name;
     uint64_t started_ns;
     int status;          /* of the answer, once begun */
@@ -99,8 +100,8 @@ int server_address(int fd, struct buf *out);
  * until the next server_configure or the close. */
 struct server *server_open(struct loop *loop, int fd, const struct server_options *options,
                            const struct server_handler *handler);
-/* Applies new sizes and times to later requests, new certificates to later connections. Strings are borrowed until
- * the next call or the close. */
+/* Applies new sizes and times to later requests, new certificates to later connections. Strings are borrowed
+ * until the next call or the close. */
 void server_configure(struct server *server, const struct server_options *options);
 /* Stops accepting (what the kernel has accepted already is served), closes idle connections, says Connection:
  * close on the others. A connection that has sent nothing yet gets one more second. */
@@ -113,16 +114,18 @@ void server_close(struct server *server, void (*on_closed)(void *arg), void *arg
 
 /* --- TLS ----------------------------------------------------------------------------------------- */
 
-/* PEM files: the certificate with its chain, its key, and the CAs of client certificates, which are then required
- * (NULL: nobody is asked). */
+/* PEM files: the certificate with its chain, its key, and the CAs of client certificates, which are then
+ * required (NULL: nobody is asked). */
 struct server_tls_files {
     const char *cert, *key, *client_ca;
 };
 
-/* TLS 1.2 and 1.3, http/1.1 only, sessions resumed by tickets whose keys live as long as this object. Counted, any
- * thread, meant to be shared by all workers. The fault names the field and the file ("key: /x.pem: does not belong
- * to the certificate"). Reads the files now: to follow them, make a new one and server_configure. */
-int server_tls_create(const struct server_tls_files *files, struct server_tls **out, struct fault *fault) MUST_CHECK;
+/* TLS 1.2 and 1.3, http/1.1 only, sessions resumed by tickets whose keys live as long as this object.
+ * Counted, any thread, meant to be shared by all workers. The fault names the field and the file ("key:
+ * /x.pem: does not belong to the certificate"). Reads the files now: to follow them, make a new one and
+ * server_configure. */
+int server_tls_create(const struct server_tls_files *files, struct server_tls **out,
+                      struct fault *fault) MUST_CHECK;
 struct server_tls *server_tls_retain(struct server_tls *tls);
 void server_tls_release(struct server_tls *tls);
 
@@ -186,9 +189,8 @@ size_t server_backlog(const struct server_exchange *x);
  * content_type may be NULL. */
 void server_reply(struct server_exchange *x, int status, const char *content_type, const char *fields,
                   struct slice body);
-/* application/problem+json with Proxy-Status and X-Request-Id (contract 3), and the options' problem_fields when `fields` is "".
- * `detail` is for a person, without anything secret; `fields` further lines or ""; `extra` as problem_body's.
- */
+/* application/problem+json with Proxy-Status and X-Request-Id (contract 3), and the options' problem_fields
+ * when `fields` is "". `detail` is for a person, without anything secret; `extra` as problem_body's. */
 void server_problem(struct server_exchange *x, enum problem problem, const char *fields, const char *extra,
                     const char *detail, ...) __attribute__((format(printf, 5, 6)));
 /* IMF-fixdate of now, 29 bytes, cached by the second for each thread. */

@@ -61,7 +61,7 @@ struct server_connection {
     struct list node;        /* in server->connections */
     struct server *server;
     const struct server_stream *stream;
-    struct tls *tls; /* owned; NULL: plain */
+    struct tls *tls;       /* owned; NULL: plain */
     struct exchange *busy; /* owned; set exactly in SERVER_BUSY */
     struct slice
         in; /* read and not consumed: in the scratch buffer (only during a run) or the end of `pending` */

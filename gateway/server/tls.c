@@ -1,7 +1,7 @@
 /*
  * The byte transport of a TLS connection. SSL reads and writes the socket itself, through a transport of ours
- * that gives it only so much at a time. The handshake happens inside of the first reads, under the deadline of
- * the first head; nothing of a request is seen before it is over.
+ * that gives it only so much at a time. The handshake happens inside of the first reads, under the deadline
+ * of the first head; nothing of a request is seen before it is over.
  *
  * What differs from a plain socket, and how the connection hears of it:
  *   c->unread   bytes, or the end, are left inside of SSL: the kernel will not tell, so read again
@@ -108,13 +108,14 @@ static ssize_t fail(struct tls *tls)
     return ERR_CLOSED;
 }
 
-/* The alert has been sent. Who speaks plain HTTP is told so in plain HTTP; for all others the socket stays for
- * a moment, because closing it with bytes unread could cost them the alert. */
+/* The alert has been sent. Who speaks plain HTTP is told so in plain HTTP; for all others the socket stays
+ * for a moment, because closing it with bytes unread could cost them the alert. */
 static ssize_t refuse_handshake(struct server_connection *c)
 {
     unsigned long why = ERR_peek_error();
     const char *text = ERR_reason_error_string(why);
-    log_message(LOG_DEBUG, "tls_refused", "%s: %s: %s", c->server->options.name, c->peer, text ? text : "closed");
+    log_message(LOG_DEBUG, "tls_refused", "%s: %s: %s", c->server->options.name, c->peer,
+                text ? text : "closed");
     fail(c->tls);
     c->stream = &server_plain_stream;
     if (ERR_GET_LIB(why) == ERR_LIB_SSL && ERR_GET_REASON(why) == SSL_R_HTTP_REQUEST)
@@ -126,8 +127,8 @@ static ssize_t refuse_handshake(struct server_connection *c)
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
-/* SSL_read gave nothing: what the caller is to hear. `got` bytes came before; then it hears the rest at the next
- * read. */
+/* SSL_read gave nothing: what the caller is to hear. `got` bytes came before; then it hears the rest at the
+ * next read. */
 static ssize_t on_no_data(struct server_connection *c, int result, size_t got)
 {
     struct tls *tls = c->tls;
@@ -146,7 +147,8 @@ static ssize_t on_no_data(struct server_connection *c, int result, size_t got)
     return got > 0 ? (ssize_t)got : why == SSL_ERROR_ZERO_RETURN ? 0 : ERR_CLOSED;
 }
 
-/* The kernel is asked again only for the rest of a record that is here in part: else it will tell by itself. */
+/* The kernel is asked again only for the rest of a record that is here in part: else it will tell by itself.
+ */
 static ssize_t tls_read(struct server_connection *c, void *into, size_t max)
 {
     struct tls *tls = c->tls;
@@ -174,8 +176,8 @@ static ssize_t tls_read(struct server_connection *c, void *into, size_t max)
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-/* The bytes of the next record: gathered, unless the first part fills one. Trying again gathers the same bytes
- * and perhaps more, as OpenSSL wants it, because the queue only grows at its end. */
+/* The bytes of the next record: gathered, unless the first part fills one. Trying again gathers the same
+ * bytes and perhaps more, as OpenSSL wants it, because the queue only grows at its end. */
 static struct slice next_record(const struct iovec *parts, size_t count, size_t sent, char room[RECORD_MAX])
 {
     size_t len = 0;
@@ -197,7 +199,8 @@ static struct slice next_record(const struct iovec *parts, size_t count, size_t 
     return slice_of(room, len);
 }
 
-/* WANT_READ comes only when the peer sent a part of a handshake message and no more of it: nobody honest does. */
+/* WANT_READ comes only when the peer sent a part of a handshake message and no more of it: nobody honest
+ * does. */
 static ssize_t tls_writev(struct server_connection *c, struct iovec *parts, size_t count)
 {
     struct tls *tls = c->tls;

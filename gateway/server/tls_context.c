@@ -27,8 +27,11 @@ static BIO *open_file(const char *kind, const char *path, struct fault *fault)
     int why = errno;
     if (file)
         fclose(file);
-    fault_set(fault, why == ENOENT ? ERR_NOTFOUND : why == EACCES ? ERR_DENIED : ERR_IO, "%s: %s: %s", kind, path,
-              strerror(why));
+    fault_set(fault,
+              why == ENOENT   ? ERR_NOTFOUND
+              : why == EACCES ? ERR_DENIED
+                              : ERR_IO,
+              "%s: %s: %s", kind, path, strerror(why));
     return NULL;
 }
 
@@ -94,7 +97,8 @@ static int load_key(SSL_CTX *context, const char *path, struct fault *fault)
     BIO_free(bio);
     int error = 0;
     if (asked)
-        error = fault_set(fault, ERR_INVALID, "key: %s: is protected by a passphrase, expected one without", path);
+        error = fault_set(fault, ERR_INVALID, "key: %s: is protected by a passphrase, expected one without",
+                          path);
     else if (!key)
         error = fault_set(fault, ERR_INVALID, "key: %s: holds no PEM private key", path);
     else if (X509_check_private_key(SSL_CTX_get0_certificate(context), key) != 1)
@@ -111,7 +115,8 @@ static int add_ca(SSL_CTX *context, X509 *ca, const char *path, struct fault *fa
 {
     if (X509_check_ca(ca) == 0)
         return fault_set(fault, ERR_INVALID, "client_ca: %s: holds a certificate that is not a CA's", path);
-    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca) != 1 || SSL_CTX_add_client_CA(context, ca) != 1)
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca) != 1 ||
+        SSL_CTX_add_client_CA(context, ca) != 1)
         return fault_set(fault, ERR_INVALID, "client_ca: %s: %s", path, reason());
     return 0;
 }
@@ -127,7 +132,8 @@ static int read_cas(SSL_CTX *context, BIO *bio, const char *path, struct fault *
         valid += !tls_has_expired(ca);
         X509_free(ca);
         if (!error && ++count > CLIENT_CAS_MAX)
-            error = fault_set(fault, ERR_LIMIT, "client_ca: %s: more than %d certificates", path, CLIENT_CAS_MAX);
+            error =
+                fault_set(fault, ERR_LIMIT, "client_ca: %s: more than %d certificates", path, CLIENT_CAS_MAX);
     }
     if (error)
         return error;
@@ -162,7 +168,8 @@ static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_
     (void)arg;
     for (unsigned at = 0; at < in_len; at += 1u + in[at]) {
         unsigned len = in[at];
-        if (len != sizeof "http/1.1" - 1 || at + 1 + len > in_len || memcmp(in + at + 1, "http/1.1", len) != 0)
+        if (len != sizeof "http/1.1" - 1 || at + 1 + len > in_len ||
+            memcmp(in + at + 1, "http/1.1", len) != 0)
             continue;
         *out = in + at + 1;
         *out_len = (unsigned char)len;
@@ -176,8 +183,9 @@ static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_
 static bool set_up(SSL_CTX *context)
 {
     static const unsigned char name[] = "rollout-gateway";
-    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                     SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);

@@ -64,7 +64,8 @@ int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 /* tls_peer.c */
 /* Has the certificate run out by our clock? One without a readable date has. */
 bool tls_has_expired(const X509 *certificate);
-/* "uri:…", "dns:…" or "cn:…", in memory of its own; empty when there is no name that can be believed. ERR_NOMEM.
+/* "uri:…", "dns:…" or "cn:…", in memory of its own; empty when there is no name that can be believed.
+ * ERR_NOMEM.
  */
 int tls_peer_name(X509 *certificate, struct slice *out) MUST_CHECK;
 

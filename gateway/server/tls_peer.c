@@ -13,7 +13,8 @@ bool tls_has_expired(const X509 *certificate)
     return X509_cmp_time(X509_get0_notAfter(certificate), &now) <= 0;
 }
 
-/* Printable and bounded: the name goes into logs and rules. A NUL inside (the oldest trick of all) is neither. */
+/* Printable and bounded: the name goes into logs and rules. A NUL inside (the oldest trick of all) is
+ * neither. */
 static bool is_name(const unsigned char *text, int len)
 {
     if (len <= 0 || len > NAME_MAX_BYTES)

@@ -93,7 +93,8 @@ static int unseal(struct tls_tickets *tickets, const unsigned char *name, const 
     if (!opening_key(tickets, name, &key))
         return 0;
     bool old = clock_mono_ms() - key.born_ms >= TLS_TICKET_MS;
-    bool done = EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv) == 1 && set_mac(mac, &key);
+    bool done =
+        EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv) == 1 && set_mac(mac, &key);
     OPENSSL_cleanse(&key, sizeof key);
     return !done ? -1 : old ? 2 : 1;
 }
@@ -102,5 +103,6 @@ int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
                   int sealing)
 {
     struct server_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    return sealing ? seal(&tls->tickets, name, iv, cipher, mac) : unseal(&tls->tickets, name, iv, cipher, mac);
+    return sealing ? seal(&tls->tickets, name, iv, cipher, mac)
+                   : unseal(&tls->tickets, name, iv, cipher, mac);
 }

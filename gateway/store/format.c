@@ -88,8 +88,10 @@ static int check_format(struct store *store, MDB_txn *txn, struct fault *fault)
     MDB_dbi meta;
     MDB_stat stat_of;
     int rc = mdb_dbi_open(txn, META_TABLE, 0, &meta);
-    if (rc == 0)
+    if (rc == 0) {
+        store->meta = meta;
         return compare_format(store, txn, meta, fault);
+    }
     MDB_dbi root;
     if (rc == MDB_NOTFOUND && (rc = mdb_dbi_open(txn, NULL, 0, &root)) == 0 &&
         (rc = mdb_stat(txn, root, &stat_of)) == 0) {
@@ -99,6 +101,7 @@ static int check_format(struct store *store, MDB_txn *txn, struct fault *fault)
             return 0;
         if ((rc = mdb_dbi_open(txn, META_TABLE, MDB_CREATE, &meta)) == 0)
             rc = put_format(store, txn, meta);
+        store->meta = meta;
     }
     return rc ? fault_set(fault, store_error(rc), "%s: %s", store->path, mdb_strerror(rc)) : 0;
 }

@@ -44,14 +44,34 @@ static bool bounded_in_map(const struct store *store, MDB_val raw)
 static bool in_heap(const struct store *store, MDB_val raw)
 {
     MDB_envinfo info;
+    const char *map = atomic_load_explicit(&store->map, memory_order_relaxed), *at = raw.mv_data;
+    if (map == NULL)
+        return false;
     mdb_env_info(store->env, &info);
-    const char *map = info.me_mapaddr, *at = raw.mv_data;
     return at < map || at >= map + info.me_mapsize;
+}
+
+/* LMDB does not tell where its map stands, but a page that nobody has changed yet tells its own number. */
+void record_find_map(struct store *store, MDB_txn *txn)
+{
+    MDB_envinfo info;
+    MDB_val key = {sizeof("format") - 1, "format"}, raw;
+    const char *map = NULL;
+    uint64_t number;
+    if (mdb_get(txn, store->meta, &key, &raw) == 0) {
+        uintptr_t page = (uintptr_t)raw.mv_data & ~(uintptr_t)(store->page_size - 1);
+        memcpy(&number, (const void *)page, sizeof(number));
+        mdb_env_info(store->env, &info);
+        if (number <= info.me_last_pgno)
+            map = (const char *)page - number * store->page_size;
+    }
+    atomic_store_explicit(&store->map, map, memory_order_relaxed);
 }
 
 static bool bounded(const struct store *store, MDB_val raw)
 {
-    return raw.mv_size <= STORE_VALUE_MAX + RECORD_HEADER && (bounded_in_map(store, raw) || in_heap(store, raw));
+    return raw.mv_size <= STORE_VALUE_MAX + RECORD_HEADER &&
+           (bounded_in_map(store, raw) || in_heap(store, raw));
 }
 
 int record_open(const struct store *store, struct slice key, MDB_val raw, struct slice *value)

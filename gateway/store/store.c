@@ -98,6 +98,7 @@ static int map_follow(struct store *store)
     atomic_store(&store->moving, true);
     while (any_active(store) && clock_mono_ns() < deadline)
         sched_yield();
+    atomic_store(&store->map, NULL);
     if (!any_active(store))
         rc = mdb_env_set_mapsize(store->env, 0);
     atomic_store(&store->moving, false);

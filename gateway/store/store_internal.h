@@ -33,6 +33,8 @@ struct store {
     bool present[STORE_TABLE_MAX]; /* false only for a read-only store without that table */
     size_t table_count;
     size_t page_size;
+    MDB_dbi meta;
+    _Atomic(const char *) map; /* as of the present write transaction; NULL: not known */
     bool read_only, disposable;
     const char *contents;
     int directory; /* of a disposable store: locked while it is open; else -1 */
@@ -72,6 +74,8 @@ void store_user_end(struct store_user *user);
 enum { RECORD_VERSION = 1, RECORD_HEADER = 9 };
 void record_seal(char *header, struct slice key, struct slice value);
 int record_open(const struct store *store, struct slice key, MDB_val raw, struct slice *value) MUST_CHECK;
+/* Notes where the map stands: when a write transaction begins, which has changed nothing. */
+void record_find_map(struct store *store, MDB_txn *txn);
 /* The reading side of views and transactions alike. */
 int record_get(const struct store *store, MDB_txn *txn, int table, struct slice key,
                struct slice *value) MUST_CHECK;

@@ -76,9 +76,11 @@ static int txn_begin(struct store *store, struct store_txn *txn)
 {
     *txn = (struct store_txn){.store = store};
     int rc = store_user_begin(store, &store->writer, 0, &txn->txn);
-    if (rc == 0)
-        txn->roomy = has_room(store);
-    return rc;
+    if (rc)
+        return rc;
+    record_find_map(store, txn->txn);
+    txn->roomy = has_room(store);
+    return 0;
 }
 
 static void txn_abort(struct store_txn *txn)

@@ -54,6 +54,7 @@ static enum step finish(struct upstream_transfer *t, bool surplus)
     struct connection *conn = transfer_detach(t);
 
     buf_deinit(&conn->in);
+    transfer_settle(t, breaker_outcome_of_status(t->status));
     transfer_release(t);
     pool_release(conn, keep);
     hooks->on_end(user);
@@ -93,7 +94,10 @@ static enum step read_head(struct upstream_transfer *t, struct slice bytes)
         return take_interim(t);
     }
     t->head_done = true;
+    t->status = head.status;
     t->keep = head.keep_alive && head.minor > 0;
+    if (breaker_outcome_of_status(head.status) != BREAKER_GOOD) /* a good one has to end well, too */
+        transfer_settle(t, breaker_outcome_of_status(head.status));
     wire_body_init(&t->body, head.framing, head.length);
     t->in_callback = true;
     t->hooks->on_head(t->user, &head);

@@ -4,7 +4,6 @@
  * ones by its own rules; a TLS connection keeps its easy handle inside the multi for as long as it lives,
  * because libcurl holds the TLS state.
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -128,23 +127,12 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* Two functions of the OpenSSL that libcurl brings along, found in the process: this room links libcurl only.
- * Where they are missing (another TLS library), a TLS body that ends with its connection counts as cut. */
-static void find_openssl(struct upstream *upstream)
-{
-    void *found = dlsym(RTLD_DEFAULT, "SSL_get_shutdown");
-    memcpy(&upstream->ssl_get_shutdown, &found, sizeof found);
-    found = dlsym(RTLD_DEFAULT, "SSL_has_pending");
-    memcpy(&upstream->ssl_has_pending, &found, sizeof found);
-}
-
 int connect_init(struct upstream *upstream)
 {
     upstream->multi = curl_multi_init();
     upstream->share = curl_share_init();
     if (!upstream->multi || !upstream->share)
         return ERR_NOMEM;
-    find_openssl(upstream);
     curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     curl_multi_setopt(upstream->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(upstream->multi, CURLMOPT_SOCKETDATA, upstream);

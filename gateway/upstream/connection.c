@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,8 +30,7 @@ static ssize_t result_of_curl(CURLcode code, size_t n)
  * bytes" either way: its BIO does not report the end to OpenSSL, which then can't complain. */
 static bool ends_properly(const struct connection *conn)
 {
-    enum { RECEIVED_SHUTDOWN = 2 }; /* OpenSSL's SSL_RECEIVED_SHUTDOWN */
-    return conn->ssl && (conn->upstream->ssl_get_shutdown(conn->ssl) & RECEIVED_SHUTDOWN) != 0;
+    return conn->ssl && (SSL_get_shutdown(conn->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
 ssize_t connection_recv(struct connection *conn, char *to, size_t size)
@@ -60,14 +60,15 @@ bool connection_is_quiet(struct connection *conn)
     char byte;
     bool nothing = result_of(recv(conn->fd, &byte, 1, MSG_PEEK)) == ERR_AGAIN;
 
-    if (!conn->tls || (nothing && conn->ssl && conn->upstream->ssl_has_pending(conn->ssl) == 0))
+    if (!conn->tls || (nothing && conn->ssl && SSL_has_pending(conn->ssl) == 0))
         return nothing;
     return connection_recv(conn, &byte, 1) == ERR_AGAIN;
 }
 
 /*
  * Two questions that libcurl can't answer are asked of the SSL object that it hands out
- * (CURLINFO_TLS_SSL_PTR). The read before makes libcurl count the connection as in use: without that it would
+ * (CURLINFO_TLS_SSL_PTR); with another TLS library a body that ends with its connection counts as cut. The read
+ * before makes libcurl count the connection as in use: without that it would
  * close it by its own rules, and knows no SSL object.
  */
 bool connection_attach_tls(struct connection *conn)
@@ -79,8 +80,7 @@ bool connection_attach_tls(struct connection *conn)
         return false;
     if (curl_easy_getinfo(conn->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls)
         return true;
-    if (tls->backend == CURLSSLBACKEND_OPENSSL && conn->upstream->ssl_get_shutdown &&
-        conn->upstream->ssl_has_pending)
+    if (tls->backend == CURLSSLBACKEND_OPENSSL)
         conn->ssl = tls->internals;
     return true;
 }

@@ -61,6 +61,8 @@ const char *upstream_failure_name(enum upstream_failure failure)
         return "http_protocol_error";
     case UPSTREAM_CUT:
         return "http_response_incomplete";
+    case UPSTREAM_OPEN:
+        return "destination_unavailable";
     case UPSTREAM_NOMEM:
         return "proxy_internal_error";
     }

@@ -41,8 +41,14 @@ static void put_free(struct upstream *upstream, struct upstream_transfer *t)
     list_push_front(&upstream->free_transfers, &t->node);
 }
 
+void transfer_settle(struct upstream_transfer *t, enum breaker_outcome outcome)
+{
+    host_settle(t->host, &t->ticket, outcome, loop_now(t->upstream->loop));
+}
+
 void transfer_release(struct upstream_transfer *t)
 {
+    transfer_settle(t, BREAKER_UNKNOWN);
     t->state = TRANSFER_GONE;
     loop_timer_clear(t->upstream->loop, &t->timer);
     if (!t->task_queued && !t->in_callback)
@@ -110,6 +116,7 @@ static void wake(struct upstream_transfer *t)
 void transfer_fail(struct upstream_transfer *t, enum upstream_failure failure, const char *why)
 {
     leave(t);
+    transfer_settle(t, breaker_outcome_of(failure));
     t->state = TRANSFER_FAILED;
     t->failure = failure;
     t->why = why;
@@ -147,7 +154,8 @@ static void tell_failure(struct upstream_transfer *t)
     const char *why = t->why;
     bool sent = t->sent;
 
-    counter_add(&t->upstream->failures, 1);
+    if (failure != UPSTREAM_OPEN)
+        counter_add(&t->upstream->failures, 1);
     transfer_release(t);
     hooks->on_fail(user, failure, sent, why);
 }
@@ -297,7 +305,6 @@ static bool copy_head(struct upstream_transfer *t, const struct upstream_request
 static void set_up(struct upstream_transfer *t, struct upstream *upstream,
                    const struct upstream_request *request)
 {
-    uint64_t total = upstream->options.times.total_ms;
     bool empty =
         request->framing == FRAMING_NONE || (request->framing == FRAMING_LENGTH && request->length == 0);
 
@@ -310,7 +317,8 @@ static void set_up(struct upstream_transfer *t, struct upstream *upstream,
     t->left = request->length;
     t->request_taken = empty;
     t->task.run = on_task;
-    t->total_deadline = total > 0 ? loop_now(upstream->loop) + total : UINT64_MAX;
+    t->total_deadline = request->deadline_ms ? request->deadline_ms : upstream_deadline(upstream);
+    t->host = request->host;
 }
 
 /* A head with a body behind it waits until the end of the turn: they often leave together. */
@@ -318,7 +326,6 @@ static void begin_or_wait(struct upstream_transfer *t, struct pool *pool)
 {
     struct connection *conn = pool->waiting_count == 0 ? pool_take_idle(pool) : NULL;
 
-    t->pool = pool;
     if (conn && t->framing == FRAMING_NONE) {
         transfer_begin(t, conn);
         return;
@@ -345,6 +352,12 @@ struct upstream_transfer *upstream_start(struct upstream *upstream, const struct
     if (!copy_head(t, request)) {
         put_free(upstream, t);
         return NULL;
+    }
+    t->pool = pool;
+    if (!host_admit(t->host, request->caller, loop_now(upstream->loop), &t->ticket)) {
+        t->state = TRANSFER_ACTIVE; /* it never waited */
+        transfer_fail(t, UPSTREAM_OPEN, "the host is failing: not tried until the next probe");
+        return t;
     }
     counter_add(&upstream->transfers, 1);
     begin_or_wait(t, pool);
@@ -397,7 +410,8 @@ size_t upstream_send(struct upstream_transfer *t, struct slice data, bool last)
         return data.len;
     assert(!t->request_taken);
     do {
-        if (t->out.len + LAST_CHUNK + CHUNK_ROOM <= t->out.max)
+        /* There is always room for the last chunk, which must not be forgotten. */
+        if (taken == data.len || t->out.len + LAST_CHUNK + CHUNK_ROOM <= t->out.max)
             taken += take_body(t, slice_skip(data, taken), last);
         if (t->state != TRANSFER_ACTIVE || !push_out(t))
             break;
@@ -413,6 +427,8 @@ size_t upstream_send(struct upstream_transfer *t, struct slice data, bool last)
 void upstream_pause(struct upstream_transfer *t)
 {
     t->paused = true;
+    if (t->head_done) /* how long the rest takes is the user's doing */
+        transfer_settle(t, breaker_outcome_of_status(t->status));
 }
 
 void upstream_resume(struct upstream_transfer *t)
@@ -432,6 +448,8 @@ void upstream_cancel(struct upstream_transfer *t)
         pool_unwait(t);
     if (t->conn) {
         bool keep = answer_is_complete(t);
+        if (t->head_done)
+            transfer_settle(t, breaker_outcome_of_status(t->status));
         pool_release(transfer_detach(t), keep);
     }
     transfer_release(t);

@@ -44,6 +44,12 @@ void upstream_configure(struct upstream *upstream, const struct upstream_options
     pool_drop_unused(upstream);
 }
 
+uint64_t upstream_deadline(const struct upstream *upstream)
+{
+    uint64_t total = upstream->options.times.total_ms;
+    return total > 0 ? loop_now(upstream->loop) + total : UINT64_MAX;
+}
+
 void upstream_stats(const struct upstream *upstream, struct upstream_stats *out)
 {
     *out = (struct upstream_stats){

@@ -14,7 +14,7 @@
  * on_end, on_fail or upstream_cancel the transfer is gone. A safe request (RFC 9110 9.2.1) without body on a
  * kept connection that turns out closed before any byte of the answer is sent once more on a new connection;
  * any other request only when no byte of it had left. Everything belongs to the loop's thread, but for
- * upstream_stats.
+ * upstream_stats and what concerns hosts.
  */
 #ifndef UPSTREAM_UPSTREAM_H
 #define UPSTREAM_UPSTREAM_H
@@ -63,9 +63,47 @@ enum upstream_failure {
     UPSTREAM_INVALID, /* the guard refused the head */
     UPSTREAM_CUT,     /* the body ended early or its framing broke */
     UPSTREAM_NOMEM,
+    UPSTREAM_OPEN, /* the host's breaker is open: nothing was tried */
 };
 /* RFC 9209 2.3 error type: "connection_refused", "http_response_timeout" … */
 const char *upstream_failure_name(enum upstream_failure failure);
+
+/*
+ * A host as all workers see it: its circuit breaker, and the budget that repetitions are paid from. The register
+ * is shared: any thread, a lock held for a few dozen instructions. A transfer that names its host is let through or
+ * refused by the breaker (UPSTREAM_OPEN), and tells it how it went: failures to connect, resets before the head,
+ * timeouts, 502, 503 and 504 are bad; what its user cancels says nothing. Where a host is taken, NULL means: none,
+ * never open, no budget.
+ */
+struct upstream_hosts;
+struct upstream_host;
+enum upstream_circuit { UPSTREAM_CLOSED, UPSTREAM_CIRCUIT_OPEN, UPSTREAM_HALF_OPEN };
+const char *upstream_circuit_name(enum upstream_circuit circuit);
+
+/* NULL when out of memory. */
+struct upstream_hosts *upstream_hosts_create(void);
+void upstream_hosts_destroy(struct upstream_hosts *hosts);
+/* By scheme and authority; made when it is not known, and lives as long as the register. NULL: no memory, or more
+ * than 256 of them (reloads that name ever new hosts). */
+struct upstream_host *upstream_host_find(struct upstream_hosts *hosts, const struct upstream_origin *origin);
+/* Would a transfer that starts now be refused? Counts as a refusal: for who then does not start it. */
+bool upstream_host_refuses(struct upstream_host *host, uint64_t now_ms);
+enum upstream_circuit upstream_host_circuit(struct upstream_host *host);
+/* Seconds until the next probe may go, at least 1. */
+unsigned upstream_host_retry_after(struct upstream_host *host, uint64_t now_ms);
+/* A first try pays a fifth of a repetition in; a repetition has to be paid. False: not enough. */
+void upstream_host_deposit(struct upstream_host *host);
+bool upstream_host_withdraw(struct upstream_host *host, uint64_t now_ms) MUST_CHECK;
+
+struct upstream_host_stats {
+    struct slice host; /* "crm.universal.rollout.com"; lives as long as the register */
+    bool https;
+    enum upstream_circuit circuit;
+    uint64_t wait_ms; /* until a probe may go */
+    uint64_t opened, refused, failures, retries, retries_unpaid;
+};
+/* At most `max` of them; returns how many. */
+size_t upstream_hosts_stats(struct upstream_hosts *hosts, struct upstream_host_stats *out, size_t max);
 
 struct upstream_transfer;
 
@@ -81,6 +119,9 @@ struct upstream_hooks {
 
 struct upstream_request {
     const struct upstream_origin *origin;
+    struct upstream_host *host; /* or NULL; outlives the transfer */
+    uint64_t caller;            /* hash of whose request it is: one caller's bad answers are not the host's */
+    uint64_t deadline_ms;       /* of the whole, from upstream_deadline for an earlier try; 0: total_ms from now */
     enum method method;
     struct slice head; /* the whole serialised head, empty line included; copied */
     enum http_framing
@@ -100,6 +141,8 @@ void upstream_close(struct upstream *upstream, void (*on_closed)(void *arg), voi
 int upstream_global_init(void) MUST_CHECK;
 void upstream_global_deinit(void);
 
+/* When a request that starts now has to be over: later tries of it get the same. UINT64_MAX without total_ms. */
+uint64_t upstream_deadline(const struct upstream *upstream);
 /* NULL when out of memory. */
 struct upstream_transfer *upstream_start(struct upstream *upstream, const struct upstream_request *request);
 /* Body bytes of the request: takes as many as it can (what the kernel does not take at once is copied, up to

@@ -23,6 +23,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "upstream/breaker.h"
 #include "upstream/upstream.h"
 #include "wire/wire.h"
 
@@ -50,9 +51,6 @@ struct upstream {
     CURLM *multi;
     struct loop_timer curl_timer; /* when libcurl wants to be called */
     CURLSH *share;                /* TLS sessions: libcurl 7.88 keeps them in each handle otherwise */
-    /* Of the OpenSSL that libcurl brought along, or NULL. */
-    int (*ssl_get_shutdown)(const void *ssl);
-    int (*ssl_has_pending)(const void *ssl);
     struct list pools;
     struct list free_transfers;
     unsigned free_count;
@@ -88,7 +86,7 @@ struct connection {
     struct pool *pool;
     struct upstream *upstream;
     CURL *easy; /* while connecting; with TLS for ever */
-    void *ssl;  /* OpenSSL's object of a TLS connection, where it is known */
+    void *ssl;  /* OpenSSL's object of a TLS connection; NULL when libcurl uses another library */
     int fd;     /* -1 before */
     bool connecting, tls, closed;
     unsigned requests;
@@ -114,6 +112,10 @@ struct upstream_transfer {
     struct loop_task task; /* tells failures, flushes a new request with a body, goes on after resume */
     bool task_queued, flush_wanted, read_wanted;
     bool in_callback; /* on the stack: the memory stays */
+
+    struct upstream_host *host; /* or NULL */
+    struct breaker_ticket ticket;
+    int status; /* of the answer; 0 before its head */
 
     struct loop_timer timer;
     uint64_t total_deadline;
@@ -182,6 +184,8 @@ void pool_destroy(struct pool *pool);
 /* --- transfer.c ---------------------------------------------------------------------- */
 /* Sends the request on that connection, now. */
 void transfer_begin(struct upstream_transfer *t, struct connection *conn);
+/* Tells the host's breaker how it went; only the first time counts. */
+void transfer_settle(struct upstream_transfer *t, enum breaker_outcome outcome);
 /* Leaves connection and queue; on_fail comes in a later turn. */
 void transfer_fail(struct upstream_transfer *t, enum upstream_failure failure, const char *why);
 /* The connection ended before any answer: once more on another one if that can do no harm, else `failure`. */

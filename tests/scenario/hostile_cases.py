@@ -154,8 +154,10 @@ def identities():
                  b"Connection: close, authorization, x-rollout-credential-id, host, content-type", b"Connection: X-Tenant-Id", b"Connection: Via, X-Request-Id, traceparent",
                  b"X-Forwarded-Host: evil", b"X-Forwarded-For: evil", b"Forwarded: for=evil", b"X-Original-URL: /evil", b"X-Rewrite-URL: /evil", b"X-HTTP-Method-Override: DELETE",
                  b"X-Real-IP: evil", b"X-Host: evil", b"X-Forwarded-Prefix: /evil", b"TE: trailers, evil", b"Trailer: Authorization", b"Keep-Alive: evil", b"Proxy-Connection: evil",
-                 b"X-Rollout-Signature: evil", b"X-Gateway-Key: evil", b"X-Fanout-Evil_: evil"):
+                 b"X-Rollout-Signature: evil", b"X-Fanout-Evil_: evil"):
         yield f"identity-{line!r}", get(line + b"\r\n"), TAKEN
+    for line in (b"X-Gateway-Key: evil", b"X-Gateway-Key: rgk_evil", b"Authorization: Bearer rgk_evil", b"X-Fanout: evil", b"X-Fanout: all", b"Idempotency-Key: evil"):
+        yield f"identity-{line!r}", get(line + b"\r\n"), EITHER
     for line in (b"X-Rollout-Credential-Id: cred-globex", b"X-Rollout-Credential-Id: evil", b"X-Rollout-Credential-Id: ", b"X-Rollout-Credential-Id: cred-acme,cred-globex",
                  b"X-App-Key: lofty", b"X-Rollout-Credential-Id: cred-acme\xff"):
         yield f"selector-{line!r}", get(line + b"\r\n"), DECLINED if line.split(b": ")[1] else EITHER
@@ -503,3 +505,42 @@ def answers():
     yield "good-surplus", ok + b"Content-Length: 4\r\n\r\ngood" + ok + ten, b"good"
     yield "good-connection", ok + b"Connection: X-Evil\r\nX-Evil: y\r\nKeep-Alive: evil\r\nProxy-Authenticate: evil\r\nUpgrade: evil\r\nContent-Length: 4\r\n\r\ngood", b"good"
     yield "good-no-reason", b"HTTP/1.1 200\r\nContent-Length: 4\r\n\r\ngood", b"good"
+
+
+# --- mutations ----------------------------------------------------------------------------------------------------
+
+SEEDS = [
+    get(b"Accept: */*\r\nUser-Agent: a\r\n"), get(b"X-Rollout-Credential-Id: cred-acme\r\nX-App-Key: followupboss\r\n"), head(b"Content-Length: 5\r\nContent-Type: a/b\r\n") + b"hello",
+    head(b"Transfer-Encoding: chunked\r\nTrailer: X-A\r\n") + b"5;a=b\r\nhello\r\n3\r\nabc\r\n0\r\nX-A: b\r\n\r\n", get(target=b"/t/acme/crm/people/{id}?limit=5&x=%20y", tenant=b""), get(b"Connection: close, X-A\r\nX-A: b\r\n"),
+    get(b"Expect: 100-continue\r\nContent-Length: 5\r\n", method=b"PUT") + b"hello", get(b"If-None-Match: \"a\", W/\"b\"\r\nRange: bytes=0-4\r\nCache-Control: max-age=5\r\n"), get(target=b"http://a/crm/people/{id}"),
+    get(b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nX-Request-Id: abc\r\n", version=b"HTTP/1.0"), get(b"Accept-Language: de;q=0.5, en\r\nX-Odd: 1\r\n", method=b"HEAD"),
+]
+SPARKS = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b":", b";", b",", b"%2e", b"%2f", b"%00", b"..", b"../", b"/", b"//", b"\\", b"?", b"#", b"@", b"*", b"0", b"-", b"+", b"_", b"\x7f", b"\x80", b"\xff", b"0\r\n\r\n", b"chunked", b"Content-Length: 3\r\n",
+          b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: x\r\n", b"Host: b\r\n", b"X-Tenant-Id: globex\r\n", b"Authorization: Bearer evil\r\n", b"X-Rollout-Credential-Id: evil\r\n", b"Connection: X-Rollout-Credential-Id\r\n", b"GET /crm/smuggled HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1", b"HTTP/1.0",
+          b"X-App-Key: lofty\r\n", b" HTTP/1.1\r\n", b"X_Rollout_Credential_Id: evil\r\n", b"t/globex/", b"crm/", b"99999999999999999999", b"ffffffff", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\n"]
+
+
+def mutated(dice):
+    """A good request with one to four hurts."""
+    data = dice.choice(SEEDS)
+    for _ in range(dice.choice((1, 1, 1, 2, 2, 3, 4))):
+        at = dice.randrange(len(data))
+        what = dice.randrange(7)
+        if what == 0:
+            data = data[:at] + bytes([dice.randrange(256)]) + data[at + 1:]
+        elif what == 1:
+            data = data[:at] + data[at + dice.choice((1, 1, 2, 5, 20)):]
+        elif what == 2:
+            data = data[:at] + dice.choice(SPARKS) + data[at:]
+        elif what == 3:
+            data = data[:at] + dice.choice(SPARKS) + data[at + 1:]
+        elif what == 4:
+            end = min(len(data), at + dice.choice((1, 4, 20)))
+            data = data[:end] + data[at:end] + data[end:]
+        elif what == 5:
+            data = data[:at] + bytes([data[at] ^ (1 << dice.randrange(8))]) + data[at + 1:]
+        else:
+            other = dice.choice(SEEDS)
+            data = data[:at] + other[dice.randrange(len(other)):]
+        data = data or b"\r\n"
+    return data

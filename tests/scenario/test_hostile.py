@@ -17,6 +17,8 @@ import hostile_cases as cases
 from conftest import BINARY, SECRET, configuration, sign, wait_for
 from hostile_cases import CUT, DECLINED, REFUSED, TAKEN, Reader, Strict
 
+# Freed memory that a sanitizer keeps back is not the gateway's.
+LEAN = {"ASAN_OPTIONS": ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1", "thread_local_quarantine_size_kb=16"]))}
 EVIL = re.compile(rb"evil|smuggled", re.I)
 
 
@@ -29,7 +31,7 @@ def strict():
 
 @pytest.fixture
 def front(make_gateway, strict):
-    made = make_gateway({"crm": {"url": strict.url + "/api"}})
+    made = make_gateway({"crm": {"url": strict.url + "/api"}}, env=LEAN)
     made.map("acme", "cred-acme", app_key="followupboss", apis=["crm"])
     made.map("globex", "cred-globex", app_key="lofty", apis=["crm"])
     return made
@@ -303,7 +305,7 @@ def owner_answer(heard):
     extra = b"Vary: Accept-Language\r\n" if b"vary" in heard.target else b""
     if b"etag" in heard.target:
         extra += b'ETag: "same"\r\n'
-        if heard.all(b"If-None-Match"):
+        if b"\"same\"" in heard.all(b"If-None-Match"):
             return b'HTTP/1.1 304 Not Modified\r\nETag: "same"\r\n\r\n'
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + extra + b"Content-Length: %d\r\n\r\n" % len(body) + (b"" if heard.method == b"HEAD" else body)
 
@@ -488,3 +490,524 @@ def test_queries_are_not_one_another(make_gateway, strict):
         for _ in range(2):
             got = ask(gateway, target)
             assert got[0] == 200 and got[2] == b"/api" + target[4:], (target, got)
+
+
+def test_unknown_fields_go_up_and_split_what_is_kept(make_gateway, strict):
+    strict.answer = mirror
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
+    for fields, mark in ((b"X-Flavour: sweet\r\n", b"X-Flavour: sweet"), (b"X-Flavour: sour\r\n", b"X-Flavour: sour"), (b"X-Flavour: sweet\r\nX-Salt: y\r\n", b"X-Salt: y"), (b"", b"")):
+        for hit in (False, True):
+            got = ask(gateway, b"/crm/people", fields=fields)
+            assert mark in got[2] and (b"hit" in got[1][b"cache-status"][0]) == hit
+            assert mark or b"X-Flavour" not in got[2]
+    assert len(strict.heard) == 4
+    for agent in (b"one", b"two"):  # what only says who calls splits nothing
+        assert b"hit" in ask(gateway, b"/crm/people", fields=b"User-Agent: " + agent + b"\r\nReferer: x\r\nX-Request-Id: " + agent + b"\r\n")[1][b"cache-status"][0]
+
+
+@pytest.mark.parametrize("fields", [b"Cache-Control: no-cache\r\n", b"Cache-Control: max-age=0\r\n", b"Pragma: no-cache\r\n"])
+def test_who_wants_a_new_answer_waits_for_no_older_request(make_gateway, strict, fields):
+    """Contract 4: also while the cache has nothing yet that could be too old."""
+    gate = threading.Event()
+
+    def answer(heard):
+        number = heard.number
+        if number == 1:
+            gate.wait(10)
+        return says(b"answer %d" % number)
+
+    strict.answer = answer
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, gateway, b"/crm/people")
+        wait_for(lambda: len(strict.heard) == 1, what="the first fetch")
+        second = pool.submit(ask, gateway, b"/crm/people", "acme", fields)
+        try:
+            assert second.result(5)[2] == b"answer 2"
+        finally:
+            gate.set()
+        assert first.result(10)[2] == b"answer 1"
+
+
+# --- webhooks and the operator's API ------------------------------------------------------------------------------
+
+def test_forged_webhooks_change_nothing(make_gateway, strict):
+    """T10: no form of a wrong signature, a damaged body or a foreign path reaches the cache."""
+    strict.answer = lambda heard: says(b"%d" % heard.number)
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, sizes={"webhook_body": "4KiB"})
+    path = gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])["webhook_path"]
+    other = gateway.map("globex", "cred-globex", app_key="x", apis=["crm"])["webhook_path"]
+    before = ask(gateway, b"/crm/people/1")[2]
+    body = json.dumps({"eventId": "e1", "eventCreated": "2026-01-01T00:00:00+00:00", "event": "peopleUpdated", "resourceIds": ["1"], "uri": "https://crm.universal.rollout.com/people"}).encode()
+    good = {form: sign(body, SECRET, form) for form in ("base64-body-hex", "base64-body-base64", "body-hex", "body-base64")}
+    forged = []
+    for form, right in good.items():
+        forged += [sign(body, "x" * 64, form), sign(body, "", form), sign(body + b" ", SECRET, form), sign(b"", SECRET, form), right[:-1], right[1:], right + "0", right + "=", right[:32], right[::-1],
+                   "sha256=" + right, right + "," + right, right + " " + right, '"' + right + '"', "\u00ff" + right, right[:-1] + ("0" if right[-1] != "0" else "1")]
+        forged += [] if "base64" in form[-7:] else [right.upper() + "x", "0" * len(right)]
+    forged += ["", "null", "undefined", "0", "a" * 64, "a" * 44, "a" * 5000, SECRET]
+    statuses = set()
+    for signature in forged:
+        answer = requests.post(gateway.webhooks + path, data=body, headers={"X-Rollout-Signature": signature.encode("latin-1")}, timeout=30)
+        statuses.add(answer.status_code)
+        assert answer.status_code == 401, (signature, answer.text)
+    plain = requests.post(gateway.webhooks + path, data=body, timeout=30)
+    assert plain.status_code == 401
+    two = b"X-Rollout-Signature: " + good["body-hex"].encode() + b"\r\n"
+    port = int(gateway.webhooks.rsplit(":", 1)[1])
+
+    def raw(head, data=b""):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+            try:
+                sock.sendall(head + data)
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            return Reader(sock).answer()[0]
+
+    start = b"POST " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n"
+    assert raw(start % len(body) + two + two + b"\r\n", body) in (400, 401)
+    assert raw(start % len(body) + two.replace(b"X-Rollout-S", b"X_Rollout_S") + b"\r\n", body) == 401
+    assert raw(start % len(body) + two + b"Transfer-Encoding: chunked\r\n\r\n", body) == 400
+    assert raw(start % 5000 + two + b"\r\n", b"x" * 5000) == 413
+    for form, right in good.items():  # another's path: the event is another's
+        for target in (path + "x", path[:-1], path.upper(), path + "/", path + "?a", path.replace("/rollout/", "/rollout//"), "/webhooks/rollout/", "/webhooks/rollout/%2e%2e%2frollout/" + path.rsplit("/", 1)[1],
+                       "/webhooks/rollout/%2e%2e", "/", "/webhooks/rollout/" + "a" * 4000):
+            assert gateway.event(target, "", body=body, signature=right).status_code in (400, 404), target
+    for text in (b"", b"{", b"[]", b"null", b"1", b'"x"', b"{}", b'{"eventId":1}', b'{"eventId":"x","event":"peopleUpdated","resourceIds":"1"}', b'{"eventId":"x","event":1,"resourceIds":["1"]}',
+                 b'{"eventId":"' + b"x" * 3000 + b'","event":"peopleUpdated","resourceIds":["1"]}', b"[" * 4000, b'{"a":' * 500 + b"1" + b"}" * 500, b'{"eventId":"x","event":"p\\u0000","resourceIds":["1"]}',
+                 b'{"eventId":"\xff","event":"peopleUpdated","resourceIds":["1"]}', b'{"eventId":"x","eventId":"y","event":"peopleUpdated","resourceIds":["1"]}', b'{"eventId":"","event":"peopleUpdated","resourceIds":["1"]}'):
+        assert gateway.event(path, "", body=text).status_code == 400, text
+    for method in ("GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"):
+        assert requests.request(method, gateway.webhooks + path, data=body, headers={"X-Rollout-Signature": good["body-hex"]}, timeout=30).status_code == 405
+    assert gateway.event(other, "peopleUpdated", ["1"], body=body).status_code == 204  # genuine, but globex': its own entries only
+    assert ask(gateway, b"/crm/people/1")[2] == before
+    assert gateway.event(path, "peopleUpdated", ["1"], body=body, signature=good["body-base64"]).status_code == 204
+    assert ask(gateway, b"/crm/people/1")[2] != before
+
+
+def test_the_operators_api_is_not_for_clients(make_gateway, strict):
+    token = "admin-" + "t" * 40
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, env={"ADMIN_TOKEN": token}, admin={"token": {"env": "ADMIN_TOKEN"}})
+    paths = ["/metrics", "/v1/config", "/v1/status", "/v1/tenants", "/v1/reload", "/livez", "/", "/admin", "/crm/../v1/config", "/crm/%2e%2e/metrics", "/crm/..%2fv1/config", "/t/acme/../../v1/config", "//v1/config", "/v1/tenants/acme/credentials/x"]
+    for base in (gateway.data, gateway.webhooks):
+        for path in paths:
+            for method in (b"GET", b"POST", b"PUT"):
+                with socket.create_connection(("127.0.0.1", int(base.rsplit(":", 1)[1])), timeout=30) as sock:
+                    sock.sendall(method + b" " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\nX-Tenant-Id: acme\r\nAuthorization: Bearer " + token.encode() + b"\r\n\r\n")
+                    assert 400 <= Reader(sock).answer()[0] < 500
+    for credentials in (None, "", "Bearer", "Bearer ", "Bearer x", "Bearer " + token[:-1], "Bearer " + token + "x", "Basic " + token, token, "Bearer  " + token, "Bearer " + token + ", Bearer x", "Bearer " + token.upper()):
+        for method, path in (("GET", "/metrics"), ("GET", "/v1/config"), ("PUT", "/v1/tenants/acme/credentials/x"), ("DELETE", "/v1/tenants/acme/credentials/x"), ("POST", "/v1/drain"), ("POST", "/v1/purge"), ("GET", "/"),
+                             ("HEAD", "/v1/status"), ("GET", "/v1/tenants/%61cme/credentials"), ("GET", "//metrics"), ("GET", "/livez/../metrics"), ("GET", "/livez%2f..%2fmetrics"), ("GET", "/v1/../metrics")):
+            request = requests.Request(method, gateway.admin + "/", headers={"Authorization": credentials} if credentials else {}).prepare()
+            request.url = gateway.admin + path
+            assert requests.Session().send(request, timeout=30).status_code in (400, 401, 404, 405), (credentials, path)
+    told = requests.get(gateway.admin + "/v1/status", headers={"Authorization": "Bearer " + token}, timeout=30)
+    assert told.status_code == 200
+    assert not strict.heard
+
+
+def test_damaged_admin_json(make_gateway, strict):
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    url = gateway.admin + "/v1/tenants/acme/credentials/x"
+    bodies = [b"{", b"[]", b"null", b"{}x", b'{"app_key":1}', b'{"app_key":null}', b'{"app_key":"' + b"a" * 100000 + b'"}', b'{"app_key":"a","apis":"crm"}', b'{"app_key":"a","apis":[1]}', 
+              b'{"app_key":"a","apis":["crm","crm"]}', b'{"app_key":"a","apis":' + json.dumps(["crm"] * 1000).encode() + b"}", b'{"app_key":"a","default":"yes"}', b'{"app_key":"a","unknown":1}', b'{"app_key":"\xff"}', b'{"app_key":"a\\u0000b"}',
+              b'{"app_key":"\\ud800"}', b"[" * 100000, b'{"a":' * 10000, b'{"app_key":"a","label":{"x":1}}', b"\x00" * 100, b'{"app_key":"a","app_key":"b"}', b"x" * 2000000, b'{"app_key":1e999}', b'{"app_key":"a\r\nX: y"}']
+    taken = []
+    for body in bodies:
+        for method in ("PUT", "POST"):
+            target = url if method == "PUT" else gateway.admin + "/v1/purge"
+            try:
+                answer = requests.request(method, target, data=body, timeout=30)
+            except requests.ConnectionError:
+                continue  # told to go while still sending
+            assert answer.status_code < 500, (body[:50], answer.text)
+            if answer.status_code < 400 and method == "PUT":
+                taken.append(body[:60])
+    assert not taken
+    for tenant in ("a%2fb", "%00", "..", "%2e%2e", "a%20b", "x" * 129, "%ff", "a;b", "*"):
+        request = requests.Request("PUT", gateway.admin + "/", data=b'{"app_key":"a","apis":["crm"]}').prepare()
+        request.url = gateway.admin + f"/v1/tenants/{tenant}/credentials/x"
+        assert requests.Session().send(request, timeout=30).status_code in (400, 404) or tenant in ("..", "%2e%2e"), tenant
+    assert requests.get(gateway.admin + "/livez", timeout=30).status_code == 200
+
+
+# --- resources ----------------------------------------------------------------------------------------------------
+
+def memory(gateway):
+    """Resident bytes that are the process' own."""
+    with open(f"/proc/{gateway.process.pid}/smaps_rollup") as file:
+        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(("Private_Dirty:", "Private_Clean:")))
+
+
+def descriptors(gateway):
+    return len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
+
+
+def test_slow_heads_and_bodies_are_cut_in_time(front, strict):
+    """F6: each within a second of its time, and nobody else is disturbed."""
+    head = b"GET /crm/people HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n"
+    kinds = {"nothing": b"", "one byte": b"G", "line": b"GET /crm/people HTTP/1.1\r\n", "head": head, "many": head + b"X: y\r\n" * 50}
+    bodies = {"length": cases.head(b"Content-Length: 100\r\n") + b"x", "chunked": cases.head(b"Transfer-Encoding: chunked\r\n") + b"5\r\nhel", "none yet": cases.head(b"Content-Length: 100\r\n")}
+    slow = {name: [front.connect() for _ in range(5)] for name in kinds}
+    for name, socks in slow.items():
+        for sock in socks:
+            sock.sendall(kinds[name])
+    stuck = {name: [front.connect() for _ in range(5)] for name in bodies}
+    for name, socks in stuck.items():
+        for sock in socks:
+            sock.sendall(bodies[name])
+    time.sleep(0.3)
+    front.jump(7)  # client_header is 10 s, idle 30 s
+    for name, socks in slow.items():
+        for sock in socks:
+            sock.settimeout(0.02)
+            try:
+                raise AssertionError((name, sock.recv(1000)))
+            except TimeoutError:
+                pass
+    assert front.get("/crm/people/1").status_code == 200
+    front.jump(4)
+    for name, socks in slow.items():
+        for sock in socks:
+            sock.settimeout(10)
+            answer = Reader(sock).answer()
+            assert answer is None if name == "nothing" else answer[0] == 408, (name, answer)
+    front.jump(20)
+    for name, socks in stuck.items():
+        for sock in socks:
+            sock.settimeout(10)
+            answer = Reader(sock).answer()
+            assert answer is None or answer[0] in (400, 408, 502, 504), (name, answer)
+    assert not [h for h in strict.heard if h.method == b"POST"]
+    assert front.get("/crm/people/2").status_code == 200
+
+
+def test_a_dripping_head_gains_no_time(front):
+    """Bytes that keep coming do not move the end of a head's time."""
+    socks = [front.connect() for _ in range(5)]
+    for step in range(12):
+        for sock in socks:
+            try:
+                sock.sendall(b"GET /crm/people HTTP/1.1\r\nHost: a\r\n"[step:step + 1])
+            except OSError:
+                assert step > 10
+        front.jump(1)
+        time.sleep(0.05)
+    for sock in socks:
+        try:
+            answer = Reader(sock).answer()
+            assert answer is None or answer[0] == 408
+        except OSError:
+            pass
+
+
+def test_slow_readers_hold_little_and_are_cut(make_gateway, strict):
+    """Clients that ask for much and read nothing: back-pressure, then their time is over."""
+    size = 8 * 1024 * 1024
+    strict.answer = lambda heard: b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: %d\r\n\r\n" % size + bytes(size) if b"/big" in heard.target else says(b"small")
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, env=LEAN)
+    gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
+    gateway.get("/crm/people")
+    before = memory(gateway)
+    socks = []
+    for i in range(30):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", gateway.data_port))
+        sock.sendall(b"GET /crm/big/%d HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n" % i)
+        socks.append(sock)
+    wait_for(lambda: len([h for h in strict.heard if b"/big" in h.target]) == 30, what="all of them upstream")
+    time.sleep(1)
+    assert memory(gateway) - before < 30 * 1.5 * 1024 * 1024
+    assert gateway.get("/crm/other").text == "small"
+    for _ in range(5):
+        gateway.jump(31)
+        time.sleep(0.1)
+    wait_for(lambda: descriptors(gateway) < 40, what="the slow readers being let go")
+    for sock in socks:
+        sock.close()
+    assert gateway.get("/crm/another").text == "small"
+
+
+def test_idle_connections_cost_little(front):
+    """F6: two thousand of them, each after a request of its own."""
+    front.get("/crm/people")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    ask_one = b"GET /crm/people HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n"
+    socks = [front.connect() for _ in range(100)]
+    for sock in socks:
+        sock.sendall(ask_one)
+        assert Reader(sock).answer()[0] == 200
+    before = memory(front)
+    for _ in range(2000):
+        sock = front.connect()
+        sock.sendall(ask_one)
+        assert Reader(sock).answer()[0] == 200
+        socks.append(sock)
+    assert (memory(front) - before) / 2000 < 16 * 1024
+    for sock in socks:
+        sock.close()
+    wait_for(lambda: descriptors(front) < 100, what="the descriptors being given back")
+
+
+def test_a_flood_of_connections_ends_with_the_flood(make_gateway, strict):
+    """F7: more connections than descriptors; afterwards everything as before, and little work meanwhile."""
+    import conftest
+    made = make_gateway({"crm": {"url": strict.url + "/api"}}, start=False)
+    wrapper = made.directory / "gateway"
+    wrapper.write_text(f"#!/bin/sh\nulimit -n 128\nexec {BINARY} \"$@\"\n")
+    wrapper.chmod(0o755)
+    before = conftest.BINARY
+    conftest.BINARY = str(wrapper)
+    try:
+        made.start()
+    finally:
+        conftest.BINARY = before
+    made.map("acme", "cred-acme", app_key="x", apis=["crm"])
+    assert ask(made, b"/crm/people")[0] == 200
+    socks = []
+    for _ in range(600):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", made.data_port))
+        socks.append(sock)
+    time.sleep(0.3)
+
+    def cpu():
+        fields = open(f"/proc/{made.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    used, started = cpu(), time.monotonic()
+    time.sleep(1)
+    share = (cpu() - used) / (time.monotonic() - started)
+    for sock in socks:
+        sock.close()
+    started = time.monotonic()
+    wait_for(lambda: descriptors(made) < 60, 5, "the flood being over")
+    good = sum(1 for i in range(30) if (got := ask(made, b"/crm/after/%d" % i)) and got[0] == 200)
+    assert good == 30 and share < 0.25
+    assert time.monotonic() - started < 5
+
+
+def test_memory_follows_what_was_sent(front, strict):
+    """F11: at most eight times the bytes of a client, and a little for each connection."""
+    kinds = {
+        "heads": b"GET /crm/people HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n" + b"X: y\r\n" * 90,
+        "long": b"GET /crm/people HTTP/1.1\r\nHost: a\r\nX-A: " + b"y" * 30000,
+        "body": cases.head(b"Content-Length: 1000000\r\n") + b"x" * 20000,
+        "chunks": cases.head(b"Transfer-Encoding: chunked\r\n") + b"1\r\nx\r\n" * 3000,
+        "pipeline": b"GET /crm/people/stall HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n" * 400,
+    }
+    gate = threading.Event()
+
+    def answer(heard):
+        if heard.target.endswith(b"/stall"):
+            gate.wait(30)
+        return says(b"x")
+
+    strict.answer = answer
+    # once for what is only needed once
+    for data in kinds.values():
+        with front.connect() as sock:
+            sock.sendall(data)
+            time.sleep(0.1)
+    for name, data in kinds.items():
+        before, count = memory(front), 40
+        socks = [front.connect() for _ in range(count)]
+        for sock in socks:
+            sock.settimeout(2)
+            try:
+                sock.sendall(data)
+            except OSError:
+                pass
+        time.sleep(0.5)
+        each = (memory(front) - before) / count
+        for sock in socks:
+            sock.close()
+        assert each < 8 * len(data) + 64 * 1024, (name, each, len(data))
+    gate.set()
+    assert front.get("/crm/after").status_code == 200
+
+
+def test_large_uploads_to_a_slow_origin_are_bounded(make_gateway):
+    """300 at once, of which the origin reads nothing for a while."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    held, reading = [], threading.Event()
+
+    def drain(sock):
+        reading.wait(60)
+        sock.settimeout(30)
+        data = b""
+        try:
+            while b"\r\n\r\n" not in data:
+                data += sock.recv(65536)
+            head, _, body = data.partition(b"\r\n\r\n")
+            left = int(re.search(rb"Content-Length: (\d+)", head)[1]) - len(body)
+            while left > 0:
+                piece = sock.recv(262144)
+                if not piece:
+                    return
+                left -= len(piece)
+            sock.sendall(says(b"taken"))
+        except OSError:
+            pass
+
+    def accept():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            held.append(sock)
+            threading.Thread(target=drain, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    gateway = make_gateway({"crm": {"url": f"http://127.0.0.1:{listener.getsockname()[1]}/api"}}, env=LEAN)
+    gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
+    before, size = memory(gateway), 1024 * 1024
+    results = []
+
+    def upload(i):
+        with gateway.connect() as sock:
+            sock.settimeout(60)
+            sock.sendall(cases.head(b"Connection: close\r\nContent-Length: %d\r\n" % size).replace(b"{id}", b"%d" % i))
+            for _ in range(16):
+                sock.sendall(bytes(size // 16))
+            results.append(Reader(sock).answer())
+
+    threads = [threading.Thread(target=upload, args=(i,), daemon=True) for i in range(300)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    grown = memory(gateway) - before
+    reading.set()
+    for thread in threads:
+        thread.join(60)
+    listener.close()
+    for sock in held:
+        sock.close()
+    assert grown < 300 * 400 * 1024, grown
+    assert len(results) == 300 and all(r and r[0] == 200 and r[2] == b"taken" for r in results)
+
+
+# --- secrets ------------------------------------------------------------------------------------------------------
+
+def test_planted_secrets_are_nowhere(make_gateway, strict):
+    """F15: client secret, admin token, webhook token, minted tokens, what clients sent, and whole credential ids. What is not looked at:
+    /proc/PID/environ, which only root and the owner may read, and the owner not while the process is not dumpable."""
+    planted = {"client secret": "planted-secret-" + "a" * 60, "admin token": "planted-admin-" + "b" * 40, "query": "planted-query-cccc", "body": "planted-body-dddd", "authorization": "planted-bearer-eeee",
+               "cookie": "planted-cookie-ffff", "header": "planted-header-gggg", "credential": "planted-credential-hhhh-hhhh", "signature": "planted-signature-iiii", "upstream": "planted-upstream-jjjj"}
+
+    def answer(heard):
+        if b"/cut" in heard.target:
+            return None
+        if b"/bad" in heard.target:
+            return b"HTTP/1.1 2x0 " + planted["upstream"].encode() + b"\r\n\r\n"
+        if b"/401" in heard.target:
+            return b"HTTP/1.1 401 x\r\nContent-Length: 0\r\n\r\n"
+        if heard.target.startswith(b"/core/"):
+            body = json.dumps([{"id": planted["credential"], "data": {"x": planted["upstream"]}, "currentData": planted["upstream"]}]).encode()
+            return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        return says(b"fine")
+
+    strict.answer = answer
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}, "core": {"url": strict.url + "/core"}}, env={"ROLLOUT_CLIENT_SECRET": planted["client secret"], "ADMIN_TOKEN": planted["admin token"]},
+                           admin={"token": {"env": "ADMIN_TOKEN"}}, log={"level": "debug", "format": "json"})
+    own = {"Authorization": "Bearer " + planted["admin token"]}
+    mapped = requests.put(gateway.admin + "/v1/tenants/acme/credentials/" + planted["credential"], json={"app_key": "x", "apis": ["crm"]}, headers=own, timeout=30)
+    assert mapped.status_code == 201
+    webhook = mapped.json()["webhook_path"]
+    told = []
+
+    def keep(answer):
+        told.append(("answer " + str(answer.status_code), answer.text + str(answer.headers)))
+
+    fields = {"Authorization": "Bearer " + planted["authorization"], "Cookie": "a=" + planted["cookie"], "X-Odd": planted["header"], "X-Rollout-Signature": planted["signature"]}
+    for path in ("/crm/people", "/crm/cut", "/crm/bad", "/crm/401", "/nope/x", "/crm/a//b", "/core/credentials", "/core/credentials/" + planted["credential"]):
+        for method in ("GET", "POST", "DELETE"):
+            answer = gateway.request(method, path + "?q=" + planted["query"], headers=fields, data=planted["body"] if method == "POST" else None)
+            if not path.startswith("/core/"):
+                keep(answer)
+            else:
+                assert planted["upstream"] not in answer.text
+    keep(gateway.get("/crm/people", headers={"X-Rollout-Credential-Id": planted["header"]}))
+    keep(gateway.get("/crm/people", tenant="nobody" + " " + planted["header"]))
+    for data in (b"GET /crm/" + planted["query"].encode() + b"\x01 HTTP/1.1\r\n\r\n", b"X" + planted["header"].encode() + b"\r\n\r\n", cases.head(b"X-A: " + planted["header"].encode() + b"\x00\r\n"), cases.head(b"Transfer-Encoding: chunked\r\n") + planted["body"].encode()):
+        told.append(("refusal", gateway.raw(data).decode("latin-1")))
+    keep(gateway.event(webhook, "peopleUpdated", ["1"], signature=planted["signature"]))
+    keep(gateway.event(webhook, "", body=planted["body"].encode(), secret=planted["client secret"]))
+    keep(gateway.event(webhook, "peopleUpdated", [planted["body"]], secret=planted["client secret"]))
+    keep(gateway.event(webhook + "x", "peopleUpdated", ["1"]))
+    for path in ("/metrics", "/", "/v1/status", "/v1/config", "/v1/cache", "/v1/limits", "/v1/webhooks", "/v1/tenants", "/v1/keys", "/nope"):
+        keep(requests.get(gateway.admin + path, headers=own, timeout=30))
+        keep(requests.get(gateway.admin + path, headers={"Authorization": "Bearer " + planted["authorization"]}, timeout=30))
+    keep(requests.post(gateway.admin + "/v1/purge", data=planted["body"], headers=own, timeout=30))
+    limits = open(f"/proc/{gateway.process.pid}/limits").read()
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    told.append(("command line", open(f"/proc/{gateway.process.pid}/cmdline").read()))
+    minted = {value.decode().split(" ")[1] for h in strict.heard for value in h.all(b"Authorization")}
+    assert minted
+    gateway.stop()
+    told.append(("log", "\n".join(gateway.lines)))
+    found = [(name, where, text[max(0, text.find(value) - 150):][:400]) for where, text in told for name, value in {**planted, "webhook token": webhook.rsplit("/", 1)[1]}.items() if value in text]
+    found += [("minted token", where) for where, text in told for token in minted for part in (token, token.split(".")[2]) if part in text]
+    assert not found, "\n".join(map(str, found))
+
+
+# --- mutations ----------------------------------------------------------------------------------------------------
+
+MUTATIONS = int(os.environ.get("HOSTILE_MUTATIONS", "4000"))
+
+
+def test_mutated_requests(front, strict):
+    """F3: whatever comes out of chance, the origin sees only what the gateway means, and those behind get their own answers."""
+    def play_one(number):
+        dice = random.Random(f"{os.environ.get('HOSTILE_SEED', 'seed')} {number}")
+        data = cases.mutated(dice).replace(b"{id}", b"m%d" % number)
+        probe = b"GET /t/globex/crm/probe/m%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % number
+        with front.connect() as sock:
+            try:
+                if dice.random() < 0.5:
+                    sock.sendall(data + probe)
+                else:
+                    at = dice.randrange(len(data))
+                    sock.sendall(data[:at])
+                    sock.sendall(data[at:] + probe)
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            reader, answers = Reader(sock), []
+            method = b"HEAD" if re.match(rb"(\r\n){0,2}HEAD ", data) else b"GET"
+            while True:
+                try:
+                    answer = reader.answer(method)
+                except AssertionError as error:
+                    return number, data, "answers cannot be read", str(error)[:200]
+                if not answer:
+                    break
+                answers.append(answer)
+                method = b"GET"
+        for status, fields, body, whole in answers:
+            if status == 200 and b"cred-globex" in body and b"/api/probe/m%d cred-globex" % number != body and b"globex" not in data:
+                return number, data, "globex' answer", body
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        wrong = [w for w in pool.map(play_one, range(MUTATIONS)) if w]
+    assert not wrong, "\n".join(map(str, wrong[:10]))
+    assert not strict.faults, strict.faults[:10]
+    odd = []
+    for h in strict.heard:
+        tokens, ids = h.all(b"Authorization"), h.all(b"X-Rollout-Credential-Id")
+        if len(tokens) != 1 or not tokens[0].startswith(b"Bearer ey") or ids not in ([b"cred-acme"], [b"cred-globex"]) or not h.target.startswith(b"/api/") or re.search(rb"/\.\.?(/|$|;)|//|\\|%2[ef]|%5c|%00", h.target.split(b"?")[0], re.I):
+            odd.append((h.target, tokens, ids))
+        if ids != [b"cred-" + subject(h).encode()]:
+            odd.append(("of another", h.target, subject(h), ids))
+        if any(b"_" in name or name.lower() in (b"cookie", b"x-tenant-id", b"x-app-key", b"connection", b"upgrade", b"te", b"trailer") for name, _ in h.fields):
+            odd.append((h.target, h.fields))
+    assert not odd, "\n".join(map(str, odd[:10]))
+    assert len(strict.heard) > MUTATIONS / 4
+    assert front.get("/crm/after").status_code == 200

@@ -48,6 +48,8 @@ struct fixture {
     uint64_t last_sent_bytes;
     char last_id[SERVER_REQUEST_ID_MAX + 1];
     char last_peer[64];
+    bool last_tls;
+    char last_name[64];
     struct server_exchange *held[HELD_MAX];
     unsigned holding;
     bool inside; /* a call into the server is under way: no callback may come */
@@ -217,6 +219,8 @@ static inline void on_fixture_request(void *owner, struct server_exchange *x)
     f->requests++;
     snprintf(f->last_id, sizeof f->last_id, "%.*s", SLICE_ARG(x->request_id));
     snprintf(f->last_peer, sizeof f->last_peer, "%s", x->peer);
+    f->last_tls = x->tls;
+    snprintf(f->last_name, sizeof f->last_name, "%.*s", SLICE_ARG(x->peer_name));
     job->f = f;
     x->user = job;
     x->on_done = on_fixture_done;

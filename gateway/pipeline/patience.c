@@ -1,0 +1,59 @@
+/* A client's own patience: after N seconds without an answer it has the stale one, or an error; the flight goes on. */
+#include "internal.h"
+
+enum { PATIENCE_MAX_S = 3600 };
+
+/* "wait=10", white space around "=" and parameters behind allowed. */
+static bool is_wait(struct slice member, uint64_t *seconds)
+{
+    struct slice name, value, rest;
+    slice_cut(member, ';', &member, &rest);
+    return slice_cut(member, '=', &name, &value) && slice_equal_nocase(slice_trim(name), SLICE("wait")) &&
+           slice_to_u64(slice_trim(value), seconds);
+}
+
+/* The first one counts (RFC 7240 2). */
+static bool find_wait(const struct http_fields *fields, uint64_t *seconds)
+{
+    struct http_members it = {0};
+    struct slice member;
+    while (http_member_next(fields, FIELD_PREFER, &it, &member))
+        if (is_wait(member, seconds))
+            return true;
+    return false;
+}
+
+/* What may fill the cache is worth its end; so is a write that has gone up, which nobody can take back. */
+void patience_let_go(struct visit *visit)
+{
+    struct flight *flight = visit->waiter->flight;
+    bool gone_up = flight->unsafe && (flight->upload_framing == FRAMING_NONE || flight->upload_done);
+    pthread_mutex_lock(&flight->lock);
+    flight->outlives = flight->outlives || flight->fills || gone_up;
+    pthread_mutex_unlock(&flight->lock);
+}
+
+static void on_over(struct loop_timer *timer)
+{
+    struct visit *visit = container_of(timer, struct visit, patience);
+    if (visit->begun || !visit->waiter)
+        return;
+    patience_let_go(visit);
+    if (visit_answer_stale(visit, "prefer-wait"))
+        return;
+    visit->outcome = PIPELINE_FAILED;
+    flight_detach(visit);
+    answer_problem(visit, PROBLEM_UPSTREAM_TIMEOUT, "not answered within the time that Prefer: wait allows");
+}
+
+void patience_start(struct visit *visit)
+{
+    struct loop *loop = visit->pipeline->loop;
+    uint64_t seconds;
+    if (!find_wait(&visit->x->request.fields, &seconds))
+        return;
+    if (seconds > PATIENCE_MAX_S)
+        seconds = PATIENCE_MAX_S;
+    if (loop_timer_set(loop, &visit->patience, loop_now(loop) + seconds * 1000, on_over))
+        return; /* no memory for a timer: a preference need not be honoured */
+}
