@@ -340,6 +340,7 @@ static int make_admin(struct gateway *g, struct fault *fault)
     struct admin_options options = {
         .loop = g->workers[0].loop,
         .store = g->store,
+        .caller_table = CALLER_TABLE,
         .cache = g->cache,
         .tokens = g->tokens,
         .workers = g->shown,

@@ -162,6 +162,9 @@ static const struct endpoint endpoints[] = {
     {METHOD_GET, "v1/tenants/*/credentials/*", false, admin_get_credential},
     {METHOD_PUT, "v1/tenants/*/credentials/*", false, admin_put_credential},
     {METHOD_DELETE, "v1/tenants/*/credentials/*", false, admin_delete_credential},
+    {METHOD_GET, "v1/keys", false, admin_list_keys},
+    {METHOD_POST, "v1/keys", false, admin_create_key},
+    {METHOD_DELETE, "v1/keys/*", false, admin_revoke_key},
     {METHOD_POST, "v1/purge", false, admin_purge},
     {METHOD_GET, "v1/cache", false, admin_cache},
     {METHOD_GET, "v1/limits", false, admin_limits},
@@ -224,6 +227,24 @@ static bool cross_site(const struct admin_request *r)
     return !slice_cut(origin, '/', &scheme, &host) || host.len < 1 || !slice_equal(slice_skip(host, 1), r->x->request.host);
 }
 
+/* A name that its owner has pointed at this machine (DNS rebinding) makes the operator's browser a client from here. Where no token is
+ * asked for, who comes over loopback has to name it as what it is: an address, or localhost. */
+static bool rebound(const struct admin_request *r)
+{
+    struct slice peer = slice_from(r->x->peer), host = r->x->request.host, name, port;
+    if (r->admin->token.len > 0 || host.len == 0)
+        return false;
+    if (!slice_starts(peer, SLICE("127.")) && !slice_equal(peer, SLICE("::1")) && !slice_equal(peer, SLICE("::ffff:127.0.0.1")))
+        return false;
+    slice_cut(host, ':', &name, &port);
+    if (slice_equal_nocase(name, SLICE("localhost")) || host.ptr[0] == '[')
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (name.ptr[i] != '.' && (name.ptr[i] < '0' || name.ptr[i] > '9'))
+            return true;
+    return false;
+}
+
 static void dispatch(struct admin_request *r)
 {
     const struct endpoint *found = NULL;
@@ -242,6 +263,8 @@ static void dispatch(struct admin_request *r)
         server_problem(r->x, PROBLEM_METHOD_NOT_ALLOWED, "", "", "this path does not take that method");
     else if (!found->open && !authorised(r))
         server_problem(r->x, PROBLEM_UNAUTHENTICATED, "WWW-Authenticate: Bearer\r\n", "", "the admin token is missing or wrong");
+    else if (!found->open && rebound(r))
+        server_problem(r->x, PROBLEM_FORBIDDEN, "", "", "without an admin token, Host has to be an address or localhost");
     else if (method != METHOD_GET && cross_site(r))
         server_problem(r->x, PROBLEM_FORBIDDEN, "", "", "a page of another origin may not do this");
     else
@@ -254,6 +277,8 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
     struct admin_request *r = x->user;
     if (r && r->job)
         admin_job_orphan(r->job);
+    if (r && r->key_job)
+        admin_key_job_orphan(r->key_job);
 }
 
 static void on_request(void *owner, struct server_exchange *x)

@@ -37,6 +37,7 @@ struct admin_hooks {
 struct admin_options {
     struct loop *loop;
     struct store *store;
+    int caller_table; /* index of CALLER_TABLES in the store */
     struct cache *cache;
     struct token_ring *tokens;
     const struct admin_worker *workers; /* borrowed for the admin's life */

@@ -23,6 +23,7 @@ struct admin_request {
     void (*on_body)(struct admin_request *r, json_t *body); /* the body is freed after the call */
     struct slice tenant, credential_id;                     /* of a mapping path */
     struct admin_job *job;                                  /* a store change under way */
+    struct admin_key_job *key_job;                          /* likewise, of a key */
 };
 
 /* admin.c */
@@ -39,6 +40,15 @@ void admin_get_credential(struct admin_request *r);
 void admin_put_credential(struct admin_request *r);
 void admin_delete_credential(struct admin_request *r);
 void admin_job_orphan(struct admin_job *job);
+json_t *admin_json_text(struct slice s);
+/* RFC 3339, whole seconds. */
+json_t *admin_json_time(int64_t ms);
+
+/* keys.c: /v1/keys… */
+void admin_list_keys(struct admin_request *r);
+void admin_create_key(struct admin_request *r);
+void admin_revoke_key(struct admin_request *r);
+void admin_key_job_orphan(struct admin_key_job *job);
 
 /* purge.c */
 void admin_purge(struct admin_request *r);

@@ -20,13 +20,12 @@ void admin_job_orphan(struct admin_job *job)
     job->r = NULL;
 }
 
-static json_t *text_of(struct slice s)
+json_t *admin_json_text(struct slice s)
 {
     return json_stringn(s.ptr ? s.ptr : "", s.len);
 }
 
-/* RFC 3339, whole seconds. */
-static json_t *time_of(int64_t ms)
+json_t *admin_json_time(int64_t ms)
 {
     time_t seconds = (time_t)(ms / 1000);
     struct tm parts;
@@ -40,13 +39,13 @@ static json_t *json_of(const struct credential *c)
 {
     json_t *apis = json_array();
     for (size_t i = 0; i < c->api_count; i++)
-        json_array_append_new(apis, text_of(c->apis[i]));
+        json_array_append_new(apis, admin_json_text(c->apis[i]));
     char path[128];
     int len = snprintf(path, sizeof path, "/webhooks/rollout/%.*s", SLICE_ARG(c->webhook_token));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}", "tenant", text_of(c->tenant), "credential_id", text_of(c->id),
-                     "app_key", text_of(c->app_key), "apis", apis, "label", text_of(c->label), "default", (int)c->is_default,
-                     "status", credential_status_text(c->status), "created_at", time_of(c->created_at), "updated_at",
-                     time_of(c->updated_at), "webhook_path", text_of(slice_of(path, (size_t)len)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}", "tenant", admin_json_text(c->tenant), "credential_id", admin_json_text(c->id),
+                     "app_key", admin_json_text(c->app_key), "apis", apis, "label", admin_json_text(c->label), "default", (int)c->is_default,
+                     "status", credential_status_text(c->status), "created_at", admin_json_time(c->created_at), "updated_at",
+                     admin_json_time(c->updated_at), "webhook_path", admin_json_text(slice_of(path, (size_t)len)));
 }
 
 static bool begin(struct admin_request *r)
@@ -61,7 +60,7 @@ static bool begin(struct admin_request *r)
 
 static void on_tenant(struct slice tenant, size_t count, void *arg)
 {
-    json_array_append_new(arg, json_pack("{s:o, s:I}", "tenant", text_of(tenant), "credentials", (json_int_t)count));
+    json_array_append_new(arg, json_pack("{s:o, s:I}", "tenant", admin_json_text(tenant), "credentials", (json_int_t)count));
 }
 
 void admin_list_tenants(struct admin_request *r)
@@ -82,7 +81,7 @@ void admin_list_tenants(struct admin_request *r)
         return;
     json_t *tenants = json_array();
     int error = credential_list_tenants(r->admin->view, &page, on_tenant, tenants, &next);
-    json_t *cursor = next.len > 0 ? text_of(next) : json_null();
+    json_t *cursor = next.len > 0 ? admin_json_text(next) : json_null();
     store_view_end(r->admin->view);
     json_t *answer = json_pack("{s:o, s:o}", "tenants", tenants, "next", cursor);
     if (error) {
@@ -108,7 +107,7 @@ void admin_list_credentials(struct admin_request *r)
     for (size_t i = 0; !error && i < set.count; i++)
         json_array_append_new(credentials, json_of(&set.items[i]));
     store_view_end(r->admin->view);
-    json_t *answer = json_pack("{s:o, s:o}", "tenant", text_of(tenant), "credentials", credentials);
+    json_t *answer = json_pack("{s:o, s:o}", "tenant", admin_json_text(tenant), "credentials", credentials);
     if (error) {
         json_decref(answer);
         server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s", error_text(error));

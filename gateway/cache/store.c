@@ -105,8 +105,7 @@ static bool is_updating(const struct cache_entry *entry, const struct http_field
                         const struct http_field *field)
 {
     if (field->id == FIELD_CONTENT_LENGTH || field->id == FIELD_CONTENT_ENCODING ||
-        field->id == FIELD_CONTENT_RANGE || field->id == FIELD_SET_COOKIE ||
-        slice_equal_nocase(field->name, SLICE("content-md5")))
+        field->id == FIELD_CONTENT_RANGE || slice_equal_nocase(field->name, SLICE("content-md5")))
         return false;
     if (field->id == FIELD_ETAG && entry->etag_len > 0 && !cache_entry_etag_is_ours(entry))
         return false;

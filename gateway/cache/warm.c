@@ -78,11 +78,19 @@ static size_t batch_limit(const struct warm *warm)
     return warm->size / 32 < MIB ? warm->size / 32 : MIB;
 }
 
+/* Not so many that the leaves they touch fill a small file. */
+static size_t batch_most(const struct warm *warm)
+{
+    const size_t most = warm->size / (128 * 1024);
+    return most < BATCH_MAX ? most : BATCH_MAX;
+}
+
 static void take_batch(struct warm *warm)
 {
+    const size_t most = batch_most(warm);
     pthread_mutex_lock(&warm->lock);
     warm->batch_bytes = 0;
-    while (warm->count > 0 && warm->batch_count < BATCH_MAX &&
+    while (warm->count > 0 && warm->batch_count < most &&
            (warm->batch_count == 0 || warm->batch_bytes < batch_limit(warm))) {
         struct item *item = &warm->queue[warm->head];
         warm->batch_bytes += item->weight;
@@ -107,17 +115,25 @@ static uint64_t room_for(const struct warm *warm)
     return 2 * (uint64_t)warm->batch_bytes + 8192 * (uint64_t)warm->batch_count;
 }
 
+/* What the store keeps for deletes: with less than that it refuses to put. */
+static uint64_t reserve_of(const struct warm *warm)
+{
+    return warm->size / 8 < MIB ? warm->size / 8 : MIB;
+}
+
 static int on_apply(struct store_change *change, struct store_txn *txn)
 {
     struct warm *warm = container_of(change, struct warm, change);
     const uint64_t room = store_txn_room(txn);
     int rc = 0;
+    bool short_of_room = warm->force_sweep;
     warm->swept = 0;
     if (warm->batch_count == 0)
         take_batch(warm);
-    if (room < warm->size / 8 + room_for(warm) || warm->force_sweep)
+    if (short_of_room || room < 2 * (reserve_of(warm) + room_for(warm)))
         rc = warm_evict(txn, 2 * batch_limit(warm) + 65536, &warm->swept);
-    warm->postponed = rc == 0 && (room < warm->size / 16 + room_for(warm) || warm->force_sweep);
+    short_of_room = short_of_room || room < reserve_of(warm) + room_for(warm);
+    warm->postponed = rc == 0 && short_of_room;
     for (size_t i = 0; rc == 0 && !warm->postponed && i < warm->batch_count; i++)
         rc = write_item(warm, txn, &warm->batch[i]);
     return rc;
@@ -140,7 +156,7 @@ static void forget_batch(struct warm *warm)
 
 static void note_failure(struct warm *warm, int outcome)
 {
-    if (++warm->failures < FAILURES_MAX)
+    if (++warm->failures < FAILURES_MAX || warm->batch_count == 0)
         return;
     if (warm->failures == FAILURES_MAX)
         log_message(LOG_WARN, "cache_copy_paused", "the cache's copy on disk can't be written: %s",
@@ -159,11 +175,10 @@ static bool settle_batch(struct warm *warm, int outcome)
     warm->force_sweep = outcome == ERR_FULL && !warm->force_sweep;
     if (outcome == 0)
         count(&warm->evicted, warm->swept);
-    if (outcome == 0 && warm->postponed && ++warm->rounds < ROUNDS_MAX)
+    if ((outcome == ERR_FULL || (outcome == 0 && warm->postponed)) && ++warm->rounds < ROUNDS_MAX)
         return true;
-    if (outcome && warm->batch_count > 0)
-        note_failure(warm, outcome);
     if (outcome || warm->postponed) {
+        note_failure(warm, outcome ? outcome : ERR_FULL);
         count(&warm->dropped, puts);
     } else {
         warm->failures = 0;

@@ -30,6 +30,11 @@ enum cli_option {
     OPTION_ENTITY,
     OPTION_IDS,
     OPTION_ALL,
+    OPTION_NAME,
+    OPTION_TENANTS,
+    OPTION_METHODS,
+    OPTION_PEERS,
+    OPTION_RATE,
     OPTION_COUNT
 };
 
@@ -119,6 +124,8 @@ struct cli_mapping {
     struct store *store;
     struct store_view *view;
 };
+/* Where CALLER_TABLES stand in it. */
+enum { CLI_CALLER_TABLE = CREDENTIAL_TABLE_COUNT };
 /* Loads the configuration, too. CLI_OK (cli_mapping_close it), or the exit status, all told; nothing is open
  * then. */
 int cli_mapping_open(struct cli_mapping *mapping, struct cli_call *call, bool read_only);
@@ -138,6 +145,9 @@ int cli_credentials_get(struct cli_call *call);
 int cli_credentials_put(struct cli_call *call);
 int cli_credentials_delete(struct cli_call *call);
 int cli_credentials_import(struct cli_call *call);
+int cli_keys_create(struct cli_call *call);
+int cli_keys_list(struct cli_call *call);
+int cli_keys_revoke(struct cli_call *call);
 int cli_token(struct cli_call *call);
 int cli_explain(struct cli_call *call);
 int cli_purge(struct cli_call *call);

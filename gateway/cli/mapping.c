@@ -2,12 +2,13 @@
  * read them. */
 #include <time.h>
 
+#include "caller/caller.h"
 #include "cli/cli_internal.h"
 
 int cli_mapping_open(struct cli_mapping *mapping, struct cli_call *call, bool read_only)
 {
     /* Tables are found by name, so those of other rooms need not be known here. */
-    static const char *const tables[] = {CREDENTIAL_TABLES, NULL};
+    static const char *const tables[] = {CREDENTIAL_TABLES, CALLER_TABLES, NULL};
     char path[4096];
     struct fault fault = {""};
     *mapping = (struct cli_mapping){0};

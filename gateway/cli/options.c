@@ -20,7 +20,7 @@ static const struct {
     [OPTION_TENANT] = {"tenant", 0, "TENANT", "this tenant alone"},
     [OPTION_PREFIX] = {"prefix", 0, "PREFIX", "tenants that begin with this"},
     [OPTION_APP_KEY] = {"app-key", 0, "KEY", "the connected system, such as followupboss"},
-    [OPTION_APIS] = {"apis", 0, "A,B", "the APIs that it serves; \"\": every API"},
+    [OPTION_APIS] = {"apis", 0, "A,B", "the APIs that it serves (\"\": every one), or may call"},
     [OPTION_LABEL] = {"label", 0, "TEXT", "a note for people"},
     [OPTION_DEFAULT] = {"default", 0, NULL, "take it where several fit"},
     [OPTION_NO_DEFAULT] = {"no-default", 0, NULL, "no longer take it where several fit"},
@@ -30,6 +30,11 @@ static const struct {
     [OPTION_ENTITY] = {"entity", 0, "ENTITY", "this entity alone, such as people; needs --api"},
     [OPTION_IDS] = {"ids", 0, "1,2", "these records and the lists that may hold them; needs --entity"},
     [OPTION_ALL] = {"all", 0, NULL, "everything"},
+    [OPTION_NAME] = {"name", 0, "NAME", "who calls with it: for logs, limits and people"},
+    [OPTION_TENANTS] = {"tenants", 0, "A,B*", "the tenants that it may act for; * is any run of characters"},
+    [OPTION_METHODS] = {"methods", 0, "GET,HEAD", "the methods that it may use"},
+    [OPTION_PEERS] = {"peers", 0, "NAMES", "certificates (dns:NAME, uri:NAME, cn:NAME) that stand for the key"},
+    [OPTION_RATE] = {"rate", 0, "100/s", "how much it may call"},
 };
 
 /* Edit distance, as long as it is under 3. */

@@ -45,6 +45,13 @@ static const struct cli_command commands[] = {
      USUAL | BIT(DRY_RUN), 0, 1, cli_credentials_import},
     {"credentials export", "", "write all credentials as JSON lines", BESIDE, USUAL, 0, 0,
      cli_credentials_export},
+    {"keys create", "", "make a service key for a caller; prints it, this once",
+     "What is not named is not restricted. From the first key ever made on, the data listener asks every caller "
+     "for one\n(or for a certificate that a key lists), unless allow_anonymous is true; revoking the last does not "
+     "change that.\nTo rotate: make a second key under another name, move the caller to it, revoke the first.\n" BESIDE AS_USER,
+     USUAL | BIT(NAME) | BIT(TENANTS) | BIT(APIS) | BIT(METHODS) | BIT(PEERS) | BIT(RATE), 0, 0, cli_keys_create},
+    {"keys list", "", "the service keys, and when they were last used (to a minute)", BESIDE, USUAL, 0, 0, cli_keys_list},
+    {"keys revoke", "ID", "end a service key, at once", BESIDE, USUAL, 1, 1, cli_keys_revoke},
     {"version", "", "show the version", "", BIT(JSON), 0, 0, version},
     {"help", "[COMMAND]", "show this, or the help of a command", "", BIT(JSON), 0, 2, help},
 };

@@ -1,4 +1,5 @@
-/* Buckets: GCRA, and the tables they stand in. A bucket that is full again is as good as none, so it may be forgotten at any time. */
+/* Buckets: GCRA, and the tables they stand in. A bucket that is full again is as good as none, so it may be
+ * forgotten at any time. */
 #include <stdlib.h>
 
 #include "base/digest.h"
@@ -6,7 +7,8 @@
 
 enum { SWEEP = 4, EVICT_LOOK = 16, SPARE_SHARE = 4 };
 
-/* --- GCRA -------------------------------------------------------------------------------------------------------- */
+/* --- GCRA
+ * -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t whole_burst(uint64_t burst, double rate)
 {
@@ -17,7 +19,8 @@ static uint64_t whole_burst(uint64_t burst, double rate)
     return second > 0 ? second : 1;
 }
 
-struct effective bucket_effective(const struct limit_rule *rule, const struct limit_bucket *bucket, uint64_t now_ns)
+struct effective bucket_effective(const struct limit_rule *rule, const struct limit_bucket *bucket,
+                                  uint64_t now_ns)
 {
     struct effective e = {.rate = rule->rate, .concurrency = rule->concurrency, .shadow = rule->shadow};
     double learned = learn_rate(&bucket->learned, rule->rate, now_ns);
@@ -38,7 +41,8 @@ struct effective bucket_effective(const struct limit_rule *rule, const struct li
     return e;
 }
 
-uint64_t bucket_ready(const struct effective *e, const struct limit_bucket *bucket, uint64_t ahead, uint64_t now_ns)
+uint64_t bucket_ready(const struct effective *e, const struct limit_bucket *bucket, uint64_t ahead,
+                      uint64_t now_ns)
 {
     if (e->concurrency > 0 && bucket->in_flight >= e->concurrency)
         return NEVER;
@@ -65,10 +69,12 @@ uint64_t bucket_remaining(const struct effective *e, const struct limit_bucket *
 {
     uint64_t debt = bucket->tat_ns > now_ns ? bucket->tat_ns - now_ns : 0;
     uint64_t room = e->tolerance_ns + e->interval_ns;
-    return e->interval_ns == 0 || now_ns < bucket->pause_ns || debt > room ? 0 : (room - debt) / e->interval_ns;
+    return e->interval_ns == 0 || now_ns < bucket->pause_ns || debt > room ? 0
+                                                                           : (room - debt) / e->interval_ns;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------- */
+/* --- tables
+ * ------------------------------------------------------------------------------------------------------- */
 
 void bucket_free(struct map_node *node, void *arg)
 {
@@ -87,10 +93,12 @@ static void forget(struct limit *limit, struct limit_bucket *bucket)
 static bool is_idle(const struct limit *limit, struct limit_bucket *bucket, uint64_t now_ns)
 {
     learn_expire(&bucket->learned, limit->rules[bucket->scope].rate, now_ns);
-    return bucket->pins == 0 && bucket->tat_ns <= now_ns && bucket->pause_ns <= now_ns && bucket->learned.ceiling <= 0;
+    return bucket->pins == 0 && bucket->tat_ns <= now_ns && bucket->pause_ns <= now_ns &&
+           bucket->learned.ceiling <= 0;
 }
 
-/* A new bucket pays for its place: it looks at some of the oldest. False: the table is full of buckets in use. */
+/* A new bucket pays for its place: it looks at some of the oldest. False: the table is full of buckets in
+ * use. */
 static bool make_room(struct limit *limit, struct limit_shard *shard, uint64_t now_ns)
 {
     for (int i = 0; i < SWEEP && !list_empty(&shard->ages); i++) {
@@ -123,12 +131,14 @@ struct bucket_key {
 
 static bool is_bucket(const struct limit_bucket *bucket, const struct bucket_key *key)
 {
-    return bucket->scope == key->scope && bucket->owner_len == key->owner.len && bucket->key_len == key->owner.len + key->name.len &&
+    return bucket->scope == key->scope && bucket->owner_len == key->owner.len &&
+           bucket->key_len == key->owner.len + key->name.len &&
            (key->owner.len == 0 || memcmp(bucket->key, key->owner.ptr, key->owner.len) == 0) &&
            (key->name.len == 0 || memcmp(bucket->key + key->owner.len, key->name.ptr, key->name.len) == 0);
 }
 
-static struct limit_bucket *create(struct limit *limit, struct limit_shard *shard, const struct bucket_key *key, uint64_t now_ns)
+static struct limit_bucket *create(struct limit *limit, struct limit_shard *shard,
+                                   const struct bucket_key *key, uint64_t now_ns)
 {
     if (!make_room(limit, shard, now_ns))
         return NULL;
@@ -150,10 +160,12 @@ static struct limit_bucket *create(struct limit *limit, struct limit_shard *shar
     return bucket;
 }
 
-static struct limit_bucket *pin(struct limit *limit, struct limit_shard *shard, const struct bucket_key *key, uint64_t now_ns)
+static struct limit_bucket *pin(struct limit *limit, struct limit_shard *shard, const struct bucket_key *key,
+                                uint64_t now_ns)
 {
     struct limit_bucket *found = NULL;
-    for (struct map_node *node = map_find(&shard->buckets, key->hash); node && !found; node = map_next(node)) {
+    for (struct map_node *node = map_find(&shard->buckets, key->hash); node && !found;
+         node = map_next(node)) {
         struct limit_bucket *bucket = container_of(node, struct limit_bucket, node);
         found = is_bucket(bucket, key) ? bucket : NULL;
     }
@@ -172,7 +184,8 @@ static bool is_on(const struct limit *limit, enum limit_scope scope)
     return atomic_load_explicit(&limit->on[scope], memory_order_relaxed);
 }
 
-/* The map takes the low bits of a hash, so the shard is chosen by the high ones. A credential stands with its tenant: one lock for both. */
+/* The map takes the low bits of a hash, so the shard is chosen by the high ones. A credential stands with its
+ * tenant: one lock for both. */
 bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limit_who *who, uint64_t now_ns)
 {
     uint64_t hash = digest_hash(who->tenant);
@@ -184,7 +197,8 @@ bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limi
     turn->buckets[LIMIT_TENANT] = pin(limit, shard, &tenant, now_ns);
     bool good = turn->buckets[LIMIT_TENANT] != NULL;
     if (good && credentials) {
-        struct bucket_key credential = {LIMIT_CREDENTIAL, who->tenant, who->credential, hash * 31 + digest_hash(who->credential)};
+        struct bucket_key credential = {LIMIT_CREDENTIAL, who->tenant, who->credential,
+                                        hash * 31 + digest_hash(who->credential)};
         turn->buckets[LIMIT_CREDENTIAL] = pin(limit, shard, &credential, now_ns);
         good = turn->buckets[LIMIT_CREDENTIAL] != NULL;
     }
@@ -204,25 +218,46 @@ bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limi
     return good;
 }
 
+static void unpin_all(const struct limit *limit, struct limit_turn *turn)
+{
+    for (int i = 0; i < LIMIT_SCOPE_COUNT; i++)
+        if (turn->buckets[i] && turn->buckets[i] != limit->client)
+            turn->buckets[i]->pins--;
+}
+
 void buckets_unpin(struct limit *limit, struct limit_turn *turn)
 {
     turn_lock(turn);
-    struct limit_bucket *held[LIMIT_SCOPE_COUNT];
-    memcpy(held, turn->buckets, sizeof held);
-    for (int i = 0; i < LIMIT_SCOPE_COUNT; i++) {
-        if (!held[i])
-            continue;
-        held[i]->in_flight -= turn->counted ? 1 : 0;
-        held[i]->pins -= held[i] == limit->client ? 0 : 1;
-    }
-    turn->counted = false;
-    turn_unlock(turn);
+    struct limit_turn held = *turn; /* what the unlocking goes by */
+    unpin_all(limit, turn);
     memset(turn->buckets, 0, sizeof turn->buckets);
+    turn_unlock(&held);
 }
 
-/* --- a turn's buckets ---------------------------------------------------------------------------------------------- */
+bool buckets_give_back(struct limit *limit, struct limit_turn *turn)
+{
+    turn_lock(turn);
+    struct limit_turn held = *turn;
+    for (int i = 0; i < LIMIT_SCOPE_COUNT && turn->counted; i++)
+        if (turn->buckets[i])
+            turn->buckets[i]->in_flight--;
+    turn->counted = false;
+    /* Who came to wait after this look finds what was given back: it looks at the buckets after it was
+     * counted. */
+    bool over = atomic_load(&limit->queue.waiting) == 0;
+    if (over) {
+        unpin_all(limit, turn);
+        memset(turn->buckets, 0, sizeof turn->buckets);
+    }
+    turn_unlock(&held);
+    return over;
+}
 
-/* The shards of a turn: tenant and credential share one; the client's stands last. Both orders are the same for everybody. */
+/* --- a turn's buckets
+ * ---------------------------------------------------------------------------------------------- */
+
+/* The shards of a turn: tenant and credential share one; the client's stands last. Both orders are the same
+ * for everybody. */
 static unsigned shards_of(const struct limit_turn *turn, struct limit_shard *out[3])
 {
     struct limit_bucket *const *b = turn->buckets;

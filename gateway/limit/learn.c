@@ -1,7 +1,8 @@
 /*
- * Learning a limit that nobody told us. An objection cuts the rate by a factor (more when objections follow each other); then it climbs back
- * in additive steps: quickly to just below where upstream objected, slowly past that point, and from there in growing steps for as long
- * as nobody objects. So upstream says 429 about once in 200 requests while its limit stays, and a raised one is found in seconds.
+ * Learning a limit that nobody told us. An objection cuts the rate by a factor (more when objections follow
+ * each other); then it climbs back in additive steps: quickly to just below where upstream objected, slowly
+ * past that point, and from there in growing steps for as long as nobody objects. So upstream says 429 about
+ * once in 200 requests while its limit stays, and a raised one is found in seconds.
  */
 #include "limit_internal.h"
 
@@ -12,7 +13,7 @@ static const double CLIMB = 0.10;        /* of the ceiling, each second, up to N
 static const double GROWTH = 0.05;       /* beyond PAST: 1 + GROWTH * (s + s^2) */
 static const double HOLD_REQUESTS = 200; /* one objection is spent on so many requests */
 static const double HOLD_MIN_S = 4, HOLD_MAX_S = 20;
-static const double OUTGROWN = 4;        /* without a configured rate: so far beyond the ceiling it is forgotten */
+static const double OUTGROWN = 4; /* without a configured rate: so far beyond the ceiling it is forgotten */
 
 static double hold_s(double ceiling)
 {
@@ -37,7 +38,8 @@ double learn_rate(const struct learned *learned, double configured, uint64_t now
 {
     if (learned->ceiling <= 0)
         return 0;
-    double rate = now_ns <= learned->since_ns ? learned->base : climb(learned, (double)(now_ns - learned->since_ns) / 1e9);
+    double rate = now_ns <= learned->since_ns ? learned->base
+                                              : climb(learned, (double)(now_ns - learned->since_ns) / 1e9);
     return configured > 0 && rate > configured ? configured : rate;
 }
 
@@ -50,8 +52,8 @@ void learn_expire(struct learned *learned, double configured, uint64_t now_ns)
         learned->ceiling = 0;
 }
 
-/* What upstream took since it last objected is its limit, exactly so for a token bucket. A tenant that asks little tells little: at
- * least half of what was allowed is believed, the next objection halves again. */
+/* What upstream took since it last objected is its limit, exactly so for a token bucket. A tenant that asks
+ * little tells little: at least half of what was allowed is believed, the next objection halves again. */
 static double ceiling_of(const struct learned *learned, double rate, uint64_t now_ns)
 {
     double seconds = (double)(now_ns - learned->mark_ns) / 1e9;
@@ -69,7 +71,8 @@ bool learn_cut(struct learned *learned, const struct objection *o)
     if (learned->cut_ns > 0 && o->sent_ns <= learned->cut_ns)
         return false;
     double factor = ++learned->streak == 1 ? 0.9 : 0.7;
-    if (o->overload && o->rate > 0) { /* it is ill rather than strict: where it objected says nothing about a limit */
+    if (o->overload &&
+        o->rate > 0) { /* it is ill rather than strict: where it objected says nothing about a limit */
         double ceiling = learned->ceiling > o->rate ? learned->ceiling : o->rate;
         learned->base = o->rate * 0.5 > ceiling / 4 ? o->rate * 0.5 : ceiling / 4;
         learned->ceiling = ceiling;

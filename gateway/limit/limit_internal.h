@@ -11,10 +11,11 @@
 enum { SHARDS = 64, CLIENT_SHARD = SHARDS, LANE_MAX = 1024 };
 
 #define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
-#define NEVER UINT64_MAX
+#define NS_PER_S  UINT64_C(1000000000)
+#define NEVER     UINT64_MAX
 
-/* --- learning -------------------------------------------------------------------------------------------------- */
+/* --- learning
+ * -------------------------------------------------------------------------------------------------- */
 
 /* What a bucket knows of a limit that nobody told us. rate 0: nothing. */
 struct learned {
@@ -41,7 +42,8 @@ void learn_accept(struct learned *learned, uint64_t now_ns);
 /* Forgets what has outlived itself. */
 void learn_expire(struct learned *learned, double configured, uint64_t now_ns);
 
-/* --- buckets --------------------------------------------------------------------------------------------------- */
+/* --- buckets
+ * --------------------------------------------------------------------------------------------------- */
 
 struct limit_lane;
 
@@ -50,10 +52,10 @@ struct limit_bucket {
     struct list age; /* in the shard's list, least recently used first */
     struct limit_shard *shard;
     enum limit_scope scope;
-    unsigned pins;       /* turns that hold it */
+    unsigned pins; /* turns that hold it */
     uint64_t in_flight;
-    uint64_t tat_ns;     /* GCRA: when the bucket will be full again */
-    uint64_t pause_ns;   /* nothing goes before */
+    uint64_t tat_ns;   /* GCRA: when the bucket will be full again */
+    uint64_t pause_ns; /* nothing goes before */
     struct learned learned;
     _Atomic uint64_t waiting;
     struct limit_lane *lane; /* of a tenant: guarded by the queue's lock */
@@ -77,23 +79,29 @@ struct effective {
 };
 
 /* The shard's lock is held in all of these. */
-struct effective bucket_effective(const struct limit_rule *rule, const struct limit_bucket *bucket, uint64_t now_ns);
+struct effective bucket_effective(const struct limit_rule *rule, const struct limit_bucket *bucket,
+                                  uint64_t now_ns);
 /* When the next but `ahead` conforms: at most now when it may go at once. NEVER: concurrency is used up. */
-uint64_t bucket_ready(const struct effective *e, const struct limit_bucket *bucket, uint64_t ahead, uint64_t now_ns);
+uint64_t bucket_ready(const struct effective *e, const struct limit_bucket *bucket, uint64_t ahead,
+                      uint64_t now_ns);
 /* Would a quarter of the burst and of the concurrency stay for others? */
 bool bucket_has_spare(const struct effective *e, const struct limit_bucket *bucket, uint64_t now_ns);
 void bucket_charge(const struct effective *e, struct limit_bucket *bucket, uint64_t now_ns);
 uint64_t bucket_remaining(const struct effective *e, const struct limit_bucket *bucket, uint64_t now_ns);
 
-/* Pins the turn's buckets, new ones if need be. False: no memory or no place; nothing is pinned then. Takes locks. */
+/* Pins the turn's buckets, new ones if need be. False: no memory or no place; nothing is pinned then. Takes
+ * locks. */
 bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limit_who *who, uint64_t now_ns);
 void buckets_unpin(struct limit *limit, struct limit_turn *turn);
+/* The turn is not upstream any more. True: nobody waits, and it was unpinned as well. */
+bool buckets_give_back(struct limit *limit, struct limit_turn *turn);
 /* All shards of a turn, in order. */
 void turn_lock(const struct limit_turn *turn);
 void turn_unlock(const struct limit_turn *turn);
 void bucket_free(struct map_node *node, void *arg);
 
-/* --- the queue ------------------------------------------------------------------------------------------------- */
+/* --- the queue
+ * ------------------------------------------------------------------------------------------------- */
 
 /* A service's waiting turns within a tenant. */
 struct limit_flow {
@@ -104,11 +112,12 @@ struct limit_flow {
     struct slice service; /* the bytes follow */
 };
 
-/* A tenant that has waiting turns. Stands in the ring when it may have its turn, else in the heap until due_ns. */
+/* A tenant that has waiting turns. Stands in the ring when it may have its turn, else in the heap until
+ * due_ns. */
 struct limit_lane {
     struct limit_bucket *tenant; /* pinned by the turns */
     struct list in_ring;
-    struct list flows;           /* in the order of their turns: the first is next */
+    struct list flows; /* in the order of their turns: the first is next */
     size_t len, flow_count;
     uint64_t due_ns;
     size_t heap_at; /* place + 1; 0: in the ring */
@@ -123,13 +132,14 @@ struct queue {
     _Atomic bool client_blocked; /* the ring waits for the client's bucket */
     uint64_t client_due_ns;
     struct list deadlines[LIMIT_SCOPE_COUNT]; /* by whose max_wait holds: each in order */
-    uint64_t longer[LANE_MAX + 1];           /* lanes that have at least so many turns */
-    uint64_t promised_ns;                    /* somebody calls limit_pump then */
+    uint64_t longer[LANE_MAX + 1];            /* lanes that have at least so many turns */
+    uint64_t promised_ns;                     /* somebody calls limit_pump then */
 };
 
 struct limit {
     struct limit_rule rules[LIMIT_SCOPE_COUNT]; /* written under all locks, read under any of them */
-    _Atomic bool on[LIMIT_SCOPE_COUNT];         /* the scope has a rule: without one (but for tenant) there is no bucket */
+    _Atomic bool
+        on[LIMIT_SCOPE_COUNT]; /* the scope has a rule: without one (but for tenant) there is no bucket */
     size_t shard_keys_max, waiting_max;
     struct limit_shard shards[SHARDS + 1];
     struct limit_bucket *client;
@@ -150,8 +160,10 @@ struct verdict {
     uint64_t ready_ns; /* <= now: it may */
     enum limit_scope by;
 };
-/* With `ahead[scope]` before it. Tenant, credential and service come before the client, whose bucket is everybody's. The turn's shards are locked. */
-struct verdict turn_verdict(const struct limit *limit, const struct limit_turn *turn, const uint64_t ahead[LIMIT_SCOPE_COUNT], uint64_t now_ns);
+/* With `ahead[scope]` before it. Tenant, credential and service come before the client, whose bucket is
+ * everybody's. The turn's shards are locked. */
+struct verdict turn_verdict(const struct limit *limit, const struct limit_turn *turn,
+                            const uint64_t ahead[LIMIT_SCOPE_COUNT], uint64_t now_ns);
 /* Takes a token of each bucket if all have one. Locks. */
 struct verdict turn_take(struct limit *limit, struct limit_turn *turn, uint64_t now_ns);
 
@@ -160,7 +172,8 @@ struct verdict turn_take(struct limit *limit, struct limit_turn *turn, uint64_t 
 bool queue_push(struct limit *limit, struct limit_turn *turn, struct slice service, uint64_t deadline_ns);
 void queue_remove(struct limit *limit, struct limit_turn *turn);
 /* When a turn of that tenant and service would begin, behind those that wait. */
-struct verdict queue_estimate(struct limit *limit, const struct limit_turn *turn, struct slice service, uint64_t now_ns);
+struct verdict queue_estimate(struct limit *limit, const struct limit_turn *turn, struct slice service,
+                              uint64_t now_ns);
 /* Grants and refuses. `asking` is told by its answer alone, the others by their loops. */
 void queue_pump(struct limit *limit, struct limit_turn *asking, uint64_t now_ns);
 /* The tenant's lane may have become ready before its time; `all`: every lane may. */

@@ -1,19 +1,23 @@
 /*
- * Who waits, and who is next. Tenants stand in a ring and take turns; within a tenant its services do. Every request costs one, so deficit round
- * robin comes down to this. A tenant whose own bucket is empty leaves the ring until that has a token; when the client's
- * bucket is empty the ring stands still.
+ * Who waits, and who is next. Tenants stand in a ring and take turns; within a tenant its services do. Every
+ * request costs one, so deficit round robin comes down to this. A tenant whose own bucket is empty leaves the
+ * ring until that has a token; when the client's bucket is empty the ring stands still.
  */
 #include <stdlib.h>
 
 #include "limit_internal.h"
 
-enum { FLOW_LOOK = 32 }; /* turns of one service that are looked at past those whose credential is at its limit */
+enum {
+    FLOW_LOOK = 32
+}; /* turns of one service that are looked at past those whose credential is at its limit */
 
-/* --- places --------------------------------------------------------------------------------------------------------- */
+/* --- places
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static struct limit_flow *flow_find(const struct limit_lane *lane, struct slice service)
 {
-    list_each(node, &lane->flows) {
+    list_each (node, &lane->flows) {
         struct limit_flow *flow = container_of(node, struct limit_flow, in_lane);
         if (slice_equal(flow->service, service))
             return flow;
@@ -81,7 +85,8 @@ static void flow_destroy(struct limit_flow *flow)
     free(flow);
 }
 
-/* The last places are for tenants that have few: the fuller the queue, the shorter each one's part (dynamic thresholds, Choudhury and Hahne). */
+/* The last places are for tenants that have few: the fuller the queue, the shorter each one's part (dynamic
+ * thresholds, Choudhury and Hahne). */
 static bool is_full(const struct limit *limit, const struct limit_lane *lane)
 {
     uint64_t waiting = atomic_load_explicit(&limit->queue.waiting, memory_order_relaxed);
@@ -113,7 +118,7 @@ bool queue_push(struct limit *limit, struct limit_turn *turn, struct slice servi
     for (int i = 0; i < LIMIT_SCOPE_COUNT; i++)
         if (turn->buckets[i])
             count(&turn->buckets[i]->waiting);
-    count(&queue->waiting);
+    atomic_fetch_add(&queue->waiting, 1);
     return true;
 }
 
@@ -152,18 +157,20 @@ void queue_stir(struct limit *limit, struct limit_bucket *tenant, bool all)
         unpark(queue, queue->heap[0]);
 }
 
-/* --- how long it would take -------------------------------------------------------------------------------------------- */
+/* --- how long it would take
+ * -------------------------------------------------------------------------------------------- */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-/* Turns of the tenant that come before the next one of `service`: its own, and of each other service one more than those at most. */
-static uint64_t ahead_in_lane(const struct limit_lane *lane, const struct limit_flow *own)
+/* Turns of the tenant that come before the next one of `service`: its own, and of each other service one more
+ * than those at most. */
+static uint64_t ahead_in_lane(const struct limit_lane *lane, const struct limit_flow *own, bool leaving)
 {
-    uint64_t before = own ? own->len : 0, ahead = before;
-    list_each(node, &lane->flows) {
+    uint64_t before = own ? own->len - leaving : 0, ahead = before;
+    list_each (node, &lane->flows) {
         const struct limit_flow *flow = container_of(node, struct limit_flow, in_lane);
         if (flow != own)
             ahead += smaller(flow->len, before + 1);
@@ -180,12 +187,14 @@ static uint64_t ahead_in_ring(const struct queue *queue, const struct limit_lane
     return own ? ahead - smaller(own->len, most) : ahead;
 }
 
-struct verdict queue_estimate(struct limit *limit, const struct limit_turn *turn, struct slice service, uint64_t now_ns)
+struct verdict queue_estimate(struct limit *limit, const struct limit_turn *turn, struct slice service,
+                              uint64_t now_ns)
 {
     const struct limit_lane *lane = turn->buckets[LIMIT_TENANT]->lane;
     const struct limit_flow *flow = lane ? flow_find(lane, service) : NULL;
     uint64_t ahead[LIMIT_SCOPE_COUNT] = {0};
-    ahead[LIMIT_TENANT] = lane ? ahead_in_lane(lane, flow) : 0;
+    bool leaving = turn->flow != NULL; /* it waits itself, and would ask again */
+    ahead[LIMIT_TENANT] = lane ? ahead_in_lane(lane, flow, leaving) : 0;
     ahead[LIMIT_CLIENT] = ahead_in_ring(&limit->queue, lane, ahead[LIMIT_TENANT]);
     if (turn->buckets[LIMIT_CREDENTIAL])
         ahead[LIMIT_CREDENTIAL] = smaller(turn->buckets[LIMIT_CREDENTIAL]->waiting, ahead[LIMIT_TENANT]);
@@ -197,7 +206,9 @@ struct verdict queue_estimate(struct limit *limit, const struct limit_turn *turn
     return verdict;
 }
 
-/* --- granting ----------------------------------------------------------------------------------------------------------- */
+/* --- granting
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void tell(struct limit_turn *turn, const struct limit_turn *asking)
 {
@@ -207,7 +218,8 @@ static void tell(struct limit_turn *turn, const struct limit_turn *asking)
     loop_post(turn->loop, &turn->task);
 }
 
-static void grant(struct limit *limit, struct limit_turn *turn, const struct limit_turn *asking, uint64_t now_ns)
+static void grant(struct limit *limit, struct limit_turn *turn, const struct limit_turn *asking,
+                  uint64_t now_ns)
 {
     struct limit_flow *flow = turn->flow;
     struct limit_lane *lane = flow->lane;
@@ -222,17 +234,19 @@ static void grant(struct limit *limit, struct limit_turn *turn, const struct lim
     count(&limit->stats.granted);
     if (turn != asking) {
         count(&limit->stats.waited);
-        atomic_fetch_add_explicit(&limit->stats.wait_ms, turn->granted_ms - turn->asked_ms, memory_order_relaxed);
+        atomic_fetch_add_explicit(&limit->stats.wait_ms, turn->granted_ms - turn->asked_ms,
+                                  memory_order_relaxed);
     }
     tell(turn, asking);
 }
 
 /* What stands in this service's way: ready_ns <= now_ns when one of its turns was granted. */
-static struct verdict serve_flow(struct limit *limit, struct limit_flow *flow, const struct limit_turn *asking, uint64_t now_ns)
+static struct verdict serve_flow(struct limit *limit, struct limit_flow *flow,
+                                 const struct limit_turn *asking, uint64_t now_ns)
 {
     struct verdict soonest = {NEVER, LIMIT_CREDENTIAL};
     int looked = 0;
-    list_each(node, &flow->turns) {
+    list_each (node, &flow->turns) {
         struct limit_turn *turn = container_of(node, struct limit_turn, in_flow);
         struct verdict verdict = turn_take(limit, turn, now_ns);
         if (verdict.ready_ns <= now_ns) {
@@ -248,12 +262,15 @@ static struct verdict serve_flow(struct limit *limit, struct limit_flow *flow, c
     return soonest;
 }
 
-/* Gives the tenant one turn. Its flows move to the end as they are served, the blocked ones keep their place. */
-static struct verdict serve_lane(struct limit *limit, struct limit_lane *lane, const struct limit_turn *asking, uint64_t now_ns)
+/* Gives the tenant one turn. Its flows move to the end as they are served, the blocked ones keep their place.
+ */
+static struct verdict serve_lane(struct limit *limit, struct limit_lane *lane,
+                                 const struct limit_turn *asking, uint64_t now_ns)
 {
     struct verdict soonest = {NEVER, LIMIT_TENANT};
-    list_each(node, &lane->flows) {
-        struct verdict verdict = serve_flow(limit, container_of(node, struct limit_flow, in_lane), asking, now_ns);
+    list_each (node, &lane->flows) {
+        struct verdict verdict =
+            serve_flow(limit, container_of(node, struct limit_flow, in_lane), asking, now_ns);
         if (verdict.ready_ns <= now_ns || verdict.by == LIMIT_TENANT || verdict.by == LIMIT_CLIENT)
             return verdict;
         if (verdict.ready_ns < soonest.ready_ns)

@@ -71,6 +71,8 @@ static enum share share_of(const struct http_field *field)
     case FIELD_CACHE_CONTROL: /* what of it concerns upstream is written anew */
     case FIELD_PRAGMA:
         return SHARE_NOT;
+    case FIELD_PREFER: /* how long this client waits is between it and us */
+        return patience_is_all(field->value) ? SHARE_NOT : SHARE_KEYED;
     default:
         return SHARE_KEYED;
     }

@@ -275,12 +275,16 @@ struct flight *flight_join(struct visit *visit, struct cache_found *found, bool 
 /* fetch.c: the owner's side */
 /* Sends the request upstream; failing is told to the waiters like any failure. */
 void fetch_start(struct flight *flight);
-/* The sender has (more) body. */
-void fetch_upload(struct flight *flight);
 /* Nobody waits any more, or the sender's body broke. */
 void fetch_cancel(struct flight *flight);
 /* The next try. */
 void fetch_again(struct flight *flight);
+/* Ends what is in the air. */
+void fetch_abort(struct flight *flight, enum problem problem, const char *why);
+
+/* upload.c */
+/* The sender has (more) body. */
+void fetch_upload(struct flight *flight);
 
 /* retry.c: further tries */
 /* Does this head call for another try, and may there be one? Then its body is passed over, and fetch_again follows. */
@@ -329,6 +333,8 @@ bool visit_answer_stale(struct visit *visit, const char *detail);
 /* patience.c: Prefer: wait=N (RFC 7240 4.3) */
 /* From now on the client waits for N seconds; without the preference nothing happens. on_done clears the timer. */
 void patience_start(struct visit *visit);
+/* Does a Prefer field say nothing but that? */
+bool patience_is_all(struct slice prefer);
 /* The visit is about to leave its flight, which goes on if it may be of use. */
 void patience_let_go(struct visit *visit);
 

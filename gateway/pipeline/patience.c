@@ -12,6 +12,19 @@ static bool is_wait(struct slice member, uint64_t *seconds)
            slice_to_u64(slice_trim(value), seconds);
 }
 
+bool patience_is_all(struct slice prefer)
+{
+    struct http_field field = {.value = prefer, .id = FIELD_PREFER};
+    struct http_fields fields = {&field, 1};
+    struct http_members it = {0};
+    struct slice member;
+    uint64_t seconds;
+    while (http_member_next(&fields, FIELD_PREFER, &it, &member))
+        if (!is_wait(member, &seconds))
+            return false;
+    return true;
+}
+
 /* The first one counts (RFC 7240 2). */
 static bool find_wait(const struct http_fields *fields, uint64_t *seconds)
 {

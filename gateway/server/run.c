@@ -8,6 +8,14 @@ static uint64_t now_of(const struct server_connection *c)
 
 /* --- HEAD ---------------------------------------------------------------------------------------- */
 
+/* Whoever sent HEAD reads no body behind the answer, however malformed the rest was. */
+static bool begins_with_head(struct slice in)
+{
+    while (slice_starts(in, SLICE("\r\n")))
+        in = slice_skip(in, 2);
+    return slice_starts(in, SLICE("HEAD "));
+}
+
 /* Our own answer to something that is no request: the last one of this connection. */
 static void refuse(struct server_connection *c, int status, const char *why)
 {
@@ -17,6 +25,8 @@ static void refuse(struct server_connection *c, int status, const char *why)
         server_connection_close(c);
         return;
     }
+    if (begins_with_head(c->in))
+        e->x.request.method = METHOD_HEAD;
     c->in = slice_of(NULL, 0);
     c->busy = e;
     c->state = SERVER_BUSY;

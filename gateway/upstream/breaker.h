@@ -1,13 +1,13 @@
 /*
- * The circuit breaker's decisions, for the files of this room: plain data, no lock (host.c has it), time and dice
- * are arguments.
+ * The circuit breaker's decisions, for the files of this room: plain data, no lock (host.c has it), time and
+ * dice are arguments.
  *
  *   CLOSED --too many failures--> OPEN --its interval is over--> HALF_OPEN --enough good probes--> CLOSED
  *                                  ^------------- a bad probe -------'
  *
- * Too many: failures in a row, or their share in a sliding window. A timeout weighs as much as a whole row when
- * nothing has gone well since its request began: the host says nothing to anybody. Bad answers of one caller's
- * alone (one credential behind Rollout is broken) don't open it while others' requests go well.
+ * Too many: failures in a row, or their share in a sliding window. A timeout weighs as much as a whole row
+ * when nothing has gone well since its request began: the host says nothing to anybody. Bad answers of one
+ * caller's alone (one credential behind Rollout is broken) don't open it while others' requests go well.
  */
 #ifndef UPSTREAM_BREAKER_H
 #define UPSTREAM_BREAKER_H
@@ -17,15 +17,15 @@
 enum {
     BREAKER_SLOTS = 10, /* of a second each: the window */
     BREAKER_SLOT_MS = 1000,
-    BREAKER_ROW = 5,            /* failures without a success between them */
-    BREAKER_VOLUME = 20,        /* outcomes in the window before their share counts */
-    BREAKER_SHARE = 50,         /* per cent */
-    BREAKER_OPEN_MS = 1000,     /* the first interval; it doubles with each bad probe … */
-    BREAKER_OPEN_MAX_MS = 30000,/* … up to this */
-    BREAKER_JITTER = 20,        /* per cent, either way */
-    BREAKER_PROBES = 2,         /* in flight at a time while half-open */
-    BREAKER_GOOD_PROBES = 2,    /* close it */
-    BREAKER_CALM_MS = 30000,    /* closed for so long: the next interval is the first one again */
+    BREAKER_ROW = 5,             /* failures without a success between them */
+    BREAKER_VOLUME = 20,         /* outcomes in the window before their share counts */
+    BREAKER_SHARE = 50,          /* per cent */
+    BREAKER_OPEN_MS = 1000,      /* the first interval; it doubles with each bad probe … */
+    BREAKER_OPEN_MAX_MS = 30000, /* … up to this */
+    BREAKER_JITTER = 20,         /* per cent, either way */
+    BREAKER_PROBES = 2,          /* in flight at a time while half-open */
+    BREAKER_GOOD_PROBES = 2,     /* close it */
+    BREAKER_CALM_MS = 30000,     /* closed for so long: the next interval is the first one again */
 };
 
 enum breaker_outcome {
@@ -47,8 +47,8 @@ struct breaker {
     enum upstream_circuit state;
     unsigned epoch; /* of the state: probes of an older one say nothing */
     struct breaker_slot slots[BREAKER_SLOTS];
-    unsigned row;          /* failures since the last success */
-    unsigned row_broken;   /* of them: not answers */
+    unsigned row;        /* failures since the last success */
+    unsigned row_broken; /* of them: not answers */
     uint64_t last_good_ms, last_bad_ms, closed_ms, until_ms, interval_ms;
     unsigned probes, good_probes;
 };
@@ -63,8 +63,8 @@ struct breaker_ticket {
 /* May a request go now? Fills the ticket when it may. */
 bool breaker_admit(struct breaker *breaker, uint64_t caller, uint64_t now_ms, struct breaker_ticket *ticket);
 /* `dice`: any random number. */
-void breaker_settle(struct breaker *breaker, const struct breaker_ticket *ticket, enum breaker_outcome outcome,
-                    uint64_t now_ms, uint64_t dice);
+void breaker_settle(struct breaker *breaker, const struct breaker_ticket *ticket,
+                    enum breaker_outcome outcome, uint64_t now_ms, uint64_t dice);
 /* Would breaker_admit refuse? */
 bool breaker_refuses(const struct breaker *breaker, uint64_t now_ms);
 /* Until a probe may go; 0 when one may now. */
@@ -75,8 +75,8 @@ enum breaker_outcome breaker_outcome_of(enum upstream_failure failure);
 enum breaker_outcome breaker_outcome_of_status(int status);
 
 /*
- * Repetitions are paid from what first tries have paid in: a fifth each, and a little as time passes, so that an
- * outage multiplies nothing. In thousandths.
+ * Repetitions are paid from what first tries have paid in: a fifth each, and a little as time passes, so that
+ * an outage multiplies nothing. In thousandths.
  */
 enum {
     BUDGET_DEPOSIT = 200,
@@ -95,6 +95,7 @@ bool budget_withdraw(struct budget *budget, uint64_t now_ms);
 /* host.c, for the transfers of this room */
 bool host_admit(struct upstream_host *host, uint64_t caller, uint64_t now_ms, struct breaker_ticket *ticket);
 /* Once for each admission; later calls with the same ticket do nothing. */
-void host_settle(struct upstream_host *host, struct breaker_ticket *ticket, enum breaker_outcome outcome, uint64_t now_ms);
+void host_settle(struct upstream_host *host, struct breaker_ticket *ticket, enum breaker_outcome outcome,
+                 uint64_t now_ms);
 
 #endif

@@ -1,4 +1,5 @@
-/* Hosts as all workers see them: each a breaker and a budget behind one lock, held for a few dozen instructions. */
+/* Hosts as all workers see them: each a breaker and a budget behind one lock, held for a few dozen
+ * instructions. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -105,7 +106,8 @@ bool host_admit(struct upstream_host *host, uint64_t caller, uint64_t now_ms, st
     return good;
 }
 
-void host_settle(struct upstream_host *host, struct breaker_ticket *ticket, enum breaker_outcome outcome, uint64_t now_ms)
+void host_settle(struct upstream_host *host, struct breaker_ticket *ticket, enum breaker_outcome outcome,
+                 uint64_t now_ms)
 {
     if (!ticket->held)
         return;

@@ -68,7 +68,7 @@ function configuration (directory, upstream) {
     listen: { data: '127.0.0.1:0', webhooks: '127.0.0.1:0', admin: '127.0.0.1:0' },
     data_dir: directory,
     rollout: { client_id: 'conformance', client_secret: { env: 'ROLLOUT_CLIENT_SECRET' } },
-    upstreams: { [api]: { url: upstream } },
+    upstreams: { [api]: { ...profile.upstreams?.[api], url: upstream } },
     log: { access: false }
   }
 }

@@ -156,7 +156,7 @@ def identities():
                  b"X-Real-IP: evil", b"X-Host: evil", b"X-Forwarded-Prefix: /evil", b"TE: trailers, evil", b"Trailer: Authorization", b"Keep-Alive: evil", b"Proxy-Connection: evil",
                  b"X-Rollout-Signature: evil", b"X-Fanout-Evil_: evil"):
         yield f"identity-{line!r}", get(line + b"\r\n"), TAKEN
-    for line in (b"X-Gateway-Key: evil", b"X-Gateway-Key: rgk_evil", b"Authorization: Bearer rgk_evil", b"X-Fanout: evil", b"X-Fanout: all", b"Idempotency-Key: evil"):
+    for line in (b"X-Gateway-Key: evil", b"X-Gateway-Key: rgk_evil", b"Authorization: Bearer rgk_evil", b"X-Fanout: evil", b"X-Fanout: all", b"Idempotency-Key: x"):
         yield f"identity-{line!r}", get(line + b"\r\n"), EITHER
     for line in (b"X-Rollout-Credential-Id: cred-globex", b"X-Rollout-Credential-Id: evil", b"X-Rollout-Credential-Id: ", b"X-Rollout-Credential-Id: cred-acme,cred-globex",
                  b"X-App-Key: lofty", b"X-Rollout-Credential-Id: cred-acme\xff"):

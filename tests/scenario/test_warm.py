@@ -220,7 +220,7 @@ def test_a_full_copy_evicts(make_gateway, origin):
     assert told["dropped"] < 100, told
     assert (gateway.directory / "cache" / "data.mdb").stat().st_size <= 4 << 20
     restart(gateway, True)
-    for n in range(1000):
+    for n in reversed(range(800, 1000)):  # what came last, first
         assert gateway.get(f"/crm/people/{n}").content == body
     assert disk(gateway)["restored"] > 30 and disk(gateway)["damaged"] == 0
     assert not [line for line in gateway.lines if '"level":"error"' in line]

@@ -323,7 +323,6 @@ static void a_304_can_end_storing(void **state)
 static void a_304_renews_the_configured_ttl(void **state)
 {
     (void)state;
-    static const struct cache_policy minute = {.ttl_ms = 60000, .ttl_uncovered_ms = 60000};
     struct desk desk;
     desk_open(&desk, &minute);
     struct cache_entry *old = store_text(desk.cache, &desk.request, 200, "ETag: \"a\"", "body");

@@ -875,8 +875,24 @@ static int run_on_a_full_disk(const struct place *place)
             return 11;
         cache_release(found.entry);
     }
-    if (stats_of(cache).dropped < 500)
+    /* Paused, it does not so much as try: the file is not touched again. */
+    struct cache_stats stats;
+    cache_stats(cache, &stats);
+    const uint64_t written = stats.warm.written;
+    if (stats.warm.dropped < 500)
         return 12;
+    store_one(cache, &request, "ETag: \"e\"", "small");
+    settle(cache);
+    if (stats_of(cache).written != written)
+        return 13;
+    /* Later it tries again. */
+    request.query.now_ms += 11000;
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    store_one(cache, &request, "ETag: \"e\"", "small");
+    settle(cache);
+    if (stats_of(cache).written != written + 1)
+        return 14;
     request_deinit(&request);
     cache_destroy(cache);
     return 0;

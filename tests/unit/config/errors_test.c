@@ -15,9 +15,6 @@
 #define URL      "an absolute http:// or https:// URL without user name, query or fragment\n"
 #define REDIS    "a redis:// or rediss:// URL without user name or password\n"
 #define TLS_ONLY "found \"client_ca\" without \"cert\" and \"key\", expected TLS for mutual TLS\n"
-#define OPEN_DATA                                                                                            \
-    "listen.data: other machines can reach this address and are not asked who they are, expected "           \
-    "\"client_ca\" (mutual TLS), a loopback address, unix:/path, or \"allow_anonymous\": true\n"
 #define OPEN_ADMIN                                                                                           \
     "listen.admin: other machines can reach this address and are not asked who they are, expected "          \
     "\"admin\": { \"token\": … }, a loopback address, unix:/path, or \"allow_anonymous\": true\n"
@@ -192,12 +189,10 @@ static void listeners_that_cannot_be(void **state)
          "listen.admin: the same address as listen.data, expected one of its own\n"},
         {"{\"listen\": {\"data\": \"unix:/a\", \"webhooks\": \"unix:/a\"}}",
          "listen.webhooks: the same address as listen.data, expected one of its own\n"},
-        {"{\"listen\": {\"data\": \"0.0.0.0:80\"}}", OPEN_DATA},
-        {"{\"listen\": {\"data\": \"[::]:80\"}}", OPEN_DATA},
-        {"{\"listen\": {\"data\": \"128.0.0.1:80\"}}", OPEN_DATA},
-        {"{\"listen\": {\"data\": \"127.0.0.1.example.com:80\"}}", OPEN_DATA},
-        {"{\"listen\": {\"data\": {\"address\": \"10.0.0.1:80\", \"cert\": \"a\", \"key\": \"b\"}}}",
-         OPEN_DATA},
+        {"{\"listen\": {\"admin\": \"0.0.0.0:80\"}}", OPEN_ADMIN},
+        {"{\"listen\": {\"admin\": \"[::]:80\"}}", OPEN_ADMIN},
+        {"{\"listen\": {\"admin\": \"128.0.0.1:80\"}}", OPEN_ADMIN},
+        {"{\"listen\": {\"admin\": \"127.0.0.1.example.com:80\"}}", OPEN_ADMIN},
         {"{\"listen\": {\"admin\": \"10.0.0.1:80\"}}", OPEN_ADMIN},
     };
     (void)state;
@@ -336,11 +331,11 @@ static void all_lines_come_at_once_and_in_order(void **state)
     (void)state;
     expect_lines(
         "{\"wrokers\": 1, \"cache\": {\"rules\": [{\"api\": \"crm\", \"ttl\": 1}], \"memory\": 1},"
-        " \"log\": {\"level\": \"loud\"}, \"listen\": {\"data\": \"0.0.0.0:1\"}}",
+        " \"log\": {\"level\": \"loud\"}, \"listen\": {\"admin\": \"0.0.0.0:1\"}}",
         "wrokers: unknown key; did you mean \"workers\"?\n"
         "cache.memory: found the number 1, expected a size from \"1MiB\" to \"16TiB\"" SIZE
         "cache.rules[0].ttl: found the number 1, expected a duration from \"0s\" to \"365d\"" DURATION
-        "log.level: found \"loud\", expected one of \"debug\", \"info\", \"warn\", \"error\"\n" OPEN_DATA);
+        "log.level: found \"loud\", expected one of \"debug\", \"info\", \"warn\", \"error\"\n" OPEN_ADMIN);
 }
 
 static void too_many_lines_are_counted(void **state)

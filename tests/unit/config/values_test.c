@@ -213,6 +213,7 @@ static void who_may_listen_where(void **state)
         "{\"listen\": {\"data\": \"[::ffff:127.0.0.1]:80\"}}",
         "{\"listen\": {\"data\": \"unix:/run/a\", \"admin\": \"unix:/run/b\"}}",
         "{\"listen\": {\"webhooks\": \"0.0.0.0:80\"}}",
+        "{\"listen\": {\"data\": \"0.0.0.0:80\"}}", /* whether there are service keys is asked elsewhere */
         "{\"listen\": {\"data\": {\"address\": \"0.0.0.0:80\", \"cert\": \"a\", \"key\": \"b\", "
         "\"client_ca\": \"c\"}}}",
         "{\"listen\": {\"admin\": \"0.0.0.0:80\"}, \"admin\": {\"token\": {\"env\": \"A\"}}}",

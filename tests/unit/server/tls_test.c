@@ -383,9 +383,22 @@ static void set_buffers(int which, int size)
     }
 }
 
-/* Everything is in the kernel before the server looks, so what one read leaves inside of SSL is announced by
- * nobody. */
-static void what_is_left_inside_is_read(void **state)
+/* All in the kernel before the server looks. */
+static void send_at_once(struct tls_client *c, const char *body, int size)
+{
+    char head[128];
+    int len = snprintf(head, sizeof head,
+                       "POST /collect-much HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n", size);
+    assert_int_equal(SSL_write(c->ssl, head, len), len);
+    for (int sent = 0; sent < size;) {
+        int n = SSL_write(c->ssl, body + sent, size - sent < 9000 ? size - sent : 9000);
+        assert_true(n > 0);
+        sent += n;
+    }
+}
+
+/* Whatever one read leaves inside of SSL, where no kernel announces it. The first rounds widen the window. */
+static void a_burst_is_read_to_its_end(void **state)
 {
     (void)state;
     enum { SIZE = 64 * 1024 + 100 };
@@ -397,20 +410,14 @@ static void what_is_left_inside_is_read(void **state)
     each_version(v)
     {
         struct tls_client c;
-        char head[128];
         tls_open(&rig, &c, &(struct hello){.version = versions[v]});
         assert_true(tls_shake(&c));
-        settle(rig.f);
-        int len = snprintf(head, sizeof head,
-                           "POST /collect-much HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n", SIZE);
-        assert_int_equal(SSL_write(c.ssl, head, len), len);
-        for (int sent = 0; sent < SIZE;) {
-            int n = SSL_write(c.ssl, body + sent, SIZE - sent < 9000 ? SIZE - sent : 9000);
-            assert_true(n > 0);
-            sent += n;
+        for (int round = 0; round < 8; round++) {
+            settle(rig.f);
+            tls_forget(&c);
+            send_at_once(&c, body, SIZE);
+            wait_for(rig.f, (tls_has(&c, "nothing"), run_at_end(&c.plain, 'x') == SIZE));
         }
-        tls_expect(&c, "\r\n\r\n");
-        wait_for(rig.f, (tls_has(&c, "nothing"), run_at_end(&c.plain, 'x') == SIZE));
         tls_close(&c);
     }
     free(body);
@@ -808,7 +815,7 @@ int main(void)
         cmocka_unit_test(plain_http_is_told_so),
         cmocka_unit_test(garbage_ends_in_silence),
         cmocka_unit_test(a_request_in_one_byte_records),
-        cmocka_unit_test(what_is_left_inside_is_read),
+        cmocka_unit_test(a_burst_is_read_to_its_end),
         cmocka_unit_test(large_bodies_pass_both_ways),
         cmocka_unit_test(a_client_that_ends_its_side_is_answered),
         cmocka_unit_test(a_goodbye_behind_a_request_is_heard),

@@ -10,7 +10,9 @@
 
 #include "upstream/breaker.h"
 
-enum { NO_JITTER = BREAKER_OPEN_MS * BREAKER_JITTER / 100 }; /* the dice that leave the first interval as it is */
+enum {
+    NO_JITTER = BREAKER_OPEN_MS * BREAKER_JITTER / 100
+}; /* the dice that leave the first interval as it is */
 
 static const uint64_t start = 1000 * 1000;
 
@@ -34,8 +36,8 @@ static void opens(struct breaker *b, uint64_t now)
 
 /* --- opening: a table of histories ----------------------------------------------------- */
 
-/* Each letter is a request, one every `step` ms: g good, x broken, 5 a bad answer to caller 1, f one to caller 2, s a timeout,
- * u unknown, G good for caller 2. */
+/* Each letter is a request, one every `step` ms: g good, x broken, 5 a bad answer to caller 1, f one to
+ * caller 2, s a timeout, u unknown, G good for caller 2. */
 static const struct history {
     const char *what, *text;
     uint64_t step;
@@ -266,7 +268,8 @@ static void test_budget_is_a_fifth_and_a_floor(void **state)
     assert_int_equal(spend(&budget, start + 3600 * 1000), 3);
 }
 
-/* However they are spread: repetitions over a minute stay within a fifth, the floor's flow and its first filling. */
+/* However they are spread: repetitions over a minute stay within a fifth, the floor's flow and its first
+ * filling. */
 static void test_budget_over_time(void **state)
 {
     struct budget budget;
