@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import threading
@@ -12,6 +13,7 @@ import time
 from load import LOAD_CORE, SERVER_CORE
 
 SECRET = "0123456789abcdef" * 5
+NGINX_PROGRAM = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
 BODY = json.dumps({"data": "x" * (1024 - len('{"data": ""}'))})
 assert len(BODY) == 1024
 READY_SECONDS = 20
@@ -148,7 +150,7 @@ def start_nginx(directory, name, http, port, core=SERVER_CORE, files=USUAL):
     path = directory / f"{name}.conf"
     user = "user root;" if os.geteuid() == 0 else ""
     path.write_text(NGINX.format(user=user, directory=directory, name=name, files=files, http=http))
-    server = Server(directory, name, ["nginx", "-c", path, "-e", directory / f"{name}-error.log"], core)
+    server = Server(directory, name, [NGINX_PROGRAM, "-c", path, "-e", directory / f"{name}-error.log"], core)
     try:
         wait_for_port(server.process, port)
     except RuntimeError:

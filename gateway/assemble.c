@@ -84,6 +84,21 @@ int assemble_tls(const struct config *config, struct server_tls **data, struct s
     return error;
 }
 
+static struct limit_rule rule_of_limit(const struct config_limit *limit)
+{
+    return (struct limit_rule){limit->rate, limit->burst, limit->concurrency, limit->max_wait_ms, limit->shadow};
+}
+
+struct limit_options assemble_limit(const struct config *config)
+{
+    return (struct limit_options){.rules = {
+                                      [LIMIT_CLIENT] = rule_of_limit(&config->limits.client),
+                                      [LIMIT_TENANT] = rule_of_limit(&config->limits.tenant),
+                                      [LIMIT_CREDENTIAL] = rule_of_limit(&config->limits.credential),
+                                      [LIMIT_SERVICE] = rule_of_limit(&config->limits.service),
+                                  }};
+}
+
 struct token_options assemble_token(const struct config *config, struct slice secret)
 {
     return (struct token_options){config->rollout.client_id, secret, (int64_t)(config->rollout.token_ttl_ms / 1000), 0};

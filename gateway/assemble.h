@@ -4,6 +4,7 @@
 
 #include "cache/cache.h"
 #include "config/config.h"
+#include "limit/limit.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "token/token.h"
@@ -20,6 +21,7 @@ struct server_options assemble_webhooks(const struct config *config);
 struct server_options assemble_admin(const struct config *config);
 /* Reads the listeners' certificates now; NULL where a listener is plain. The fault names the field ("listen.data.cert: …"). */
 int assemble_tls(const struct config *config, struct server_tls **data, struct server_tls **webhooks, struct fault *fault) MUST_CHECK;
+struct limit_options assemble_limit(const struct config *config);
 struct token_options assemble_token(const struct config *config, struct slice secret);
 /* A new settings object for one worker. */
 int assemble_pipeline(const struct config *config, struct pipeline_settings **out, struct fault *fault) MUST_CHECK;

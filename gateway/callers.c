@@ -7,15 +7,18 @@
 
 static bool needs_keys(const struct config *config)
 {
-    return !config->allow_anonymous && !config->listen.data.client_ca && !server_is_local(config->listen.data.address);
+    return !config->allow_anonymous && !config->listen.data.client_ca &&
+           !server_is_local(config->listen.data.address);
 }
 
 static int refuse(struct fault *fault)
 {
-    return fault_set(fault, ERR_DENIED,
-                     "listen.data: other machines can reach this address and are not asked who they are, expected a service key "
-                     "(rollout-gateway keys create), \"client_ca\" (mutual TLS), a loopback address, unix:/path, or "
-                     "\"allow_anonymous\": true");
+    return fault_set(
+        fault, ERR_DENIED,
+        "listen.data: other machines can reach this address and are not asked who they are, expected a "
+        "service key "
+        "(rollout-gateway keys create), \"client_ca\" (mutual TLS), a loopback address, unix:/path, or "
+        "\"allow_anonymous\": true");
 }
 
 int callers_check(const struct config *config, struct store *store, int caller_table, struct fault *fault)

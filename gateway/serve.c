@@ -12,6 +12,7 @@
 #include "callers.h"
 #include "credential/credential.h"
 #include "demo.h"
+#include "limit/limit.h"
 #include "process.h"
 #include "worker.h"
 
@@ -27,6 +28,7 @@ struct gateway {
     struct store *store;
     struct cache *cache;
     struct token_ring *tokens;
+    struct limit *limit;
     struct pipeline_shared *shared;
     struct worker *workers;
     struct admin_worker *shown;
@@ -116,9 +118,6 @@ static void warn_about(const struct gateway *g)
         log_message(LOG_WARN, "not-in-force", "webhooks.subscribers is configured; this version does not relay events yet");
     if (config->webhooks.public_url)
         log_message(LOG_WARN, "not-in-force", "webhooks.public_url is configured; this version does not subscribe by itself yet");
-    if (config->limits.tenant.rate > 0 || config->limits.credential.rate > 0 || config->limits.service.rate > 0 ||
-        config->limits.client.rate > 0)
-        log_message(LOG_INFO, "not-in-force", "limits are not enforced by this version yet: only Rollout's own hold");
     if (config->cluster.redis_url)
         log_message(LOG_WARN, "not-in-force", "cluster.redis_url is configured; this version runs alone");
 }
@@ -177,13 +176,16 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     const struct config *config = g->generation->config;
     struct cache_options cache = assemble_cache(config);
     struct token_options token = assemble_token(config, buf_slice(&g->generation->client_secret));
+    struct limit_options limit = assemble_limit(config);
     int error = open_store(g, fault);
     if (error)
         return error;
     g->cache = cache_create(&cache);
     open_warm(g);
     g->tokens = token_ring_create(&token);
-    g->shared = g->cache && g->tokens ? pipeline_shared_create(g->cache, g->tokens, g->store, CALLER_TABLE) : NULL;
+    g->limit = limit_create(&limit);
+    bool good = g->cache && g->tokens && g->limit;
+    g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE) : NULL;
     if (!g->shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     return 0;
@@ -213,6 +215,7 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
     struct pipeline_settings *settings[WORKERS_MAX] = {NULL};
     struct token_options token = assemble_token(next->config, buf_slice(&next->client_secret));
     struct cache_options cache = assemble_cache(next->config);
+    struct limit_options limit = assemble_limit(next->config);
     for (unsigned i = 0; i < g->worker_count; i++) {
         int error = assemble_pipeline(next->config, &settings[i], fault);
         if (!error && i == 0)
@@ -227,6 +230,7 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
         if (!worker_reload(&g->workers[i], next, settings[i]))
             log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
     cache_configure(g->cache, &cache);
+    limit_configure(g->limit, &limit);
     log_setup(next->config->log.level, next->config->log.format);
     return admin_set_token(g->admin, buf_slice(&next->admin_token));
 }
@@ -343,6 +347,7 @@ static int make_admin(struct gateway *g, struct fault *fault)
         .caller_table = CALLER_TABLE,
         .cache = g->cache,
         .tokens = g->tokens,
+        .limit = g->limit,
         .workers = g->shown,
         .worker_count = g->worker_count,
         .hooks = {g, reload, drain, is_draining, describe},
@@ -419,6 +424,7 @@ static void take_down(struct gateway *g)
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_deinit(&g->workers[i]);
     pipeline_shared_destroy(g->shared);
+    limit_destroy(g->limit);
     token_ring_destroy(g->tokens);
     cache_destroy(g->cache);
     store_close(g->store);

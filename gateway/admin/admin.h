@@ -6,6 +6,7 @@
 #define ADMIN_ADMIN_H
 
 #include "cache/cache.h"
+#include "limit/limit.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -40,6 +41,7 @@ struct admin_options {
     int caller_table; /* index of CALLER_TABLES in the store */
     struct cache *cache;
     struct token_ring *tokens;
+    struct limit *limit;
     const struct admin_worker *workers; /* borrowed for the admin's life */
     unsigned worker_count;
     struct admin_hooks hooks;

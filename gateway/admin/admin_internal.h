@@ -58,13 +58,15 @@ void admin_status(struct admin_request *r);
 void admin_cache(struct admin_request *r);
 void admin_config(struct admin_request *r);
 void admin_webhooks(struct admin_request *r);
-void admin_limits(struct admin_request *r);
 struct pipeline_stats admin_pipeline_stats(const struct admin *admin);
 struct upstream_stats admin_upstream_stats(const struct admin *admin);
 enum { ADMIN_HOSTS_MAX = 64 };
 /* Hosts upstream, ADMIN_HOSTS_MAX of them at most; returns how many. */
 size_t admin_hosts(const struct admin *admin, struct upstream_host_stats *out);
 struct webhook_stats admin_webhook_stats(const struct admin *admin);
+
+/* limits.c */
+void admin_limits(struct admin_request *r);
 
 /* metrics.c */
 void admin_metrics(struct admin_request *r);

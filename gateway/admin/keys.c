@@ -19,7 +19,8 @@ void admin_key_job_orphan(struct admin_key_job *job)
     job->r = NULL;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------- */
 
 static json_t *json_of_words(const struct caller_words *words)
 {
@@ -38,12 +39,13 @@ static json_t *json_of(const struct caller *c)
 {
     const struct caller_spec *spec = &c->spec;
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "id",
-                     admin_json_text(slice_of(c->id, sizeof c->id)), "name", admin_json_text(spec->name), "tenants",
-                     json_of_words(&spec->tenants), "apis", json_of_words(&spec->apis), "methods",
+                     admin_json_text(slice_of(c->id, sizeof c->id)), "name", admin_json_text(spec->name),
+                     "tenants", json_of_words(&spec->tenants), "apis", json_of_words(&spec->apis), "methods",
                      json_of_words(&spec->methods), "peers", json_of_words(&spec->peers), "rate",
                      spec->rate.len > 0 ? admin_json_text(spec->rate) : json_null(), "status",
-                     caller_status_text(c->status), "created_at", admin_json_time(c->created_at), "last_used_at",
-                     time_or_null(c->last_used_at), "revoked_at", time_or_null(c->revoked_at));
+                     caller_status_text(c->status), "created_at", admin_json_time(c->created_at),
+                     "last_used_at", time_or_null(c->last_used_at), "revoked_at",
+                     time_or_null(c->revoked_at));
 }
 
 struct listing {
@@ -66,8 +68,10 @@ static bool on_key(const struct caller *caller, void *arg)
 
 static void answer_list(struct admin_request *r, struct listing *listing, int error, size_t damaged)
 {
-    json_t *next = listing->more ? admin_json_text(slice_of(listing->last, sizeof listing->last)) : json_null();
-    json_t *answer = json_pack("{s:o, s:o, s:I}", "keys", listing->keys, "next", next, "damaged", (json_int_t)damaged);
+    json_t *next =
+        listing->more ? admin_json_text(slice_of(listing->last, sizeof listing->last)) : json_null();
+    json_t *answer =
+        json_pack("{s:o, s:o, s:I}", "keys", listing->keys, "next", next, "damaged", (json_int_t)damaged);
     if (error == 0) {
         admin_reply_json(r, 200, answer);
         return;
@@ -76,7 +80,8 @@ static void answer_list(struct admin_request *r, struct listing *listing, int er
     if (error == ERR_INVALID)
         server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "cursor has to be what \"next\" said");
     else
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the keys cannot be read: %s", error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the keys cannot be read: %s",
+                       error_text(error));
 }
 
 void admin_list_keys(struct admin_request *r)
@@ -85,20 +90,23 @@ void admin_list_keys(struct admin_request *r)
     struct slice cursor = {NULL, 0}, limit;
     size_t damaged = 0;
     admin_query(r, "cursor", &cursor);
-    if (admin_query(r, "limit", &limit) && (!slice_to_u64(limit, &listing.limit) || listing.limit < 1 || listing.limit > 10000)) {
+    if (admin_query(r, "limit", &limit) &&
+        (!slice_to_u64(limit, &listing.limit) || listing.limit < 1 || listing.limit > 10000)) {
         server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "limit has to be 1 to 10000");
         return;
     }
     listing.keys = json_array();
     int error = store_view_begin(r->admin->view);
     if (!error) {
-        error = caller_each(r->admin->view, r->admin->options.caller_table, cursor, on_key, &listing, &damaged);
+        error =
+            caller_each(r->admin->view, r->admin->options.caller_table, cursor, on_key, &listing, &damaged);
         store_view_end(r->admin->view);
     }
     answer_list(r, &listing, error, damaged);
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------- */
+/* --- writing
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void log_change(const struct admin_key_job *job)
 {
@@ -125,10 +133,11 @@ static void answer_job(struct admin_request *r, const struct admin_key_job *job)
         server_problem(r->x, PROBLEM_NOT_FOUND, "", "", "no such key, or it was revoked already");
     } else if (error == ERR_EXISTS) {
         server_problem(r->x, PROBLEM_CONFLICT, "", "", "another key has %s",
-                       slice_equal(job->change.taken, job->change.result.spec.name) ? "this name" : "one of these peers");
+                       slice_equal(job->change.taken, job->change.result.spec.name) ? "this name"
+                                                                                    : "one of these peers");
     } else {
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "", "the change could not be stored: %s",
-                       error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "",
+                       "the change could not be stored: %s", error_text(error));
     }
 }
 
@@ -159,7 +168,8 @@ static int take_words(json_t *value, const char *key, struct caller_words *out, 
     size_t i;
     json_t *item;
     if (!json_is_array(value) || json_array_size(value) == 0)
-        return fault_set(fault, ERR_INVALID, "%s: expected an array with at least one text; leave it out for every one", key);
+        return fault_set(fault, ERR_INVALID,
+                         "%s: expected an array with at least one text; leave it out for every one", key);
     json_array_foreach(value, i, item)
     {
         if (!json_is_string(item))
@@ -193,7 +203,8 @@ static int take_member(const char *key, json_t *value, struct caller_spec *spec,
         return take_words(value, key, &spec->methods, fault);
     if (strcmp(key, "peers") == 0)
         return take_words(value, key, &spec->peers, fault);
-    return fault_set(fault, ERR_INVALID, "%.40s: not a member of a key (name, tenants, apis, methods, peers, rate)", key);
+    return fault_set(fault, ERR_INVALID,
+                     "%.40s: not a member of a key (name, tenants, apis, methods, peers, rate)", key);
 }
 
 static void on_create(struct admin_request *r, json_t *body)
@@ -210,7 +221,8 @@ static void on_create(struct admin_request *r, json_t *body)
     }
     struct admin_key_job *job = error ? NULL : calloc(1, sizeof *job);
     if (job)
-        error = caller_change_create(&job->change, r->admin->options.caller_table, &spec, clock_wall_ms(), &fault);
+        error = caller_change_create(&job->change, r->admin->options.caller_table, &spec, clock_wall_ms(),
+                                     &fault);
     if (job && !error) {
         job->creates = true;
         submit(r, job);

@@ -117,6 +117,27 @@ static void webhooks(struct buf *out, const struct admin *admin)
     labelled(out, "webhooks_total", "outcome", "failed", s.failed);
 }
 
+static void limits(struct buf *out, const struct admin *admin)
+{
+    struct limit_stats s = {0};
+    limit_stats(admin->options.limit, &s);
+    one(out, "limit_granted_total", "counter", "Requests that went upstream under the limits.", s.granted);
+    one(out, "limit_waited_total", "counter", "… of these, after waiting for their turn.", s.waited);
+    head(out, "limit_wait_seconds_total", "counter", "Time that those waited.");
+    buf_append_format(out, "rollout_gateway_limit_wait_seconds_total %.3f\n", (double)s.wait_ms / 1000);
+    head(out, "limit_refused_total", "counter", "Requests answered 429, by the scope that was over its limit.");
+    for (int i = 0; i < LIMIT_SCOPE_COUNT; i++)
+        labelled(out, "limit_refused_total", "scope", limit_scope_name((enum limit_scope)i), s.refused[i]);
+    head(out, "limit_shadow_refused_total", "counter", "Requests that a limit in shadow mode would have held up.");
+    for (int i = 0; i < LIMIT_SCOPE_COUNT; i++)
+        labelled(out, "limit_shadow_refused_total", "scope", limit_scope_name((enum limit_scope)i), s.shadow_refused[i]);
+    one(out, "limit_left_total", "counter", "Waiting requests that were given up.", s.left);
+    one(out, "limit_background_yielded_total", "counter", "Refreshes not made, to leave the allowance to requests.", s.yielded);
+    one(out, "limit_slowed_total", "counter", "Times that a 429 or 503 of Rollout slowed a scope.", s.cuts);
+    one(out, "limit_waiting", "gauge", "Requests that wait for their turn.", s.waiting);
+    one(out, "limit_keys", "gauge", "Tenants, credentials and services whose use is remembered.", s.keys);
+}
+
 static void rest(struct buf *out, const struct admin *admin)
 {
     struct store_stats store;
@@ -145,6 +166,7 @@ void admin_metrics(struct admin_request *r)
     upstream(&out, r->admin);
     hosts(&out, r->admin);
     webhooks(&out, r->admin);
+    limits(&out, r->admin);
     rest(&out, r->admin);
     if (out.failed)
         server_problem(r->x, PROBLEM_OVERLOADED, "", "", "out of memory");

@@ -1,4 +1,4 @@
-/* /v1/status, /v1/cache, /v1/config, /v1/webhooks, /v1/limits: what the gateway knows of itself. */
+/* /v1/status, /v1/cache, /v1/config, /v1/webhooks: what the gateway knows of itself. */
 #include "admin_internal.h"
 #include "base/clock.h"
 
@@ -143,11 +143,6 @@ void admin_status(struct admin_request *r)
 void admin_webhooks(struct admin_request *r)
 {
     admin_reply_json(r, 200, json_pack("{s:o}", "received", webhooks_of(r->admin)));
-}
-
-void admin_limits(struct admin_request *r)
-{
-    admin_reply_json(r, 200, json_pack("{s:[]}", "limits"));
 }
 
 void admin_config(struct admin_request *r)

@@ -12,9 +12,9 @@
  * the number of changes that the store held then, and reads that number (one get in the request's own view)
  * each time. There is no interval in which an old answer is believed.
  *
- * Are callers asked who they are? From the first key ever made on. Revoking the last one does not open the
- * door again; only the configuration's allow_anonymous does. A key that is presented has to be good even
- * then.
+ * Are callers asked who they are? From the first key ever made on; before it, nobody looks at what they
+ * present. Revoking the last one does not open the door again; only the configuration's allow_anonymous does,
+ * and even then a key that is presented has to be good.
  */
 #ifndef CALLER_CALLER_H
 #define CALLER_CALLER_H
@@ -67,20 +67,10 @@ struct caller {
     char id[CALLER_ID_LEN];
     struct caller_spec spec;
     enum caller_status status;
-    int64_t created_at, last_used_at,
-        revoked_at; /* wall milliseconds; 0: never. last_used_at is coarse: a minute */
+    int64_t created_at, last_used_at, revoked_at; /* wall ms; 0: never. last_used_at is coarse: a minute */
 };
 
-/* --- what a request presents (pure)
- * ---------------------------------------------------------------------------- */
-
-struct caller_proof {
-    bool has_key;
-    struct slice key;  /* as presented, whatever it is */
-    struct slice peer; /* set by the caller of caller_read: a verified peer name, or empty */
-    bool anonymous;    /* likewise: who presents nothing is let in */
-    uint64_t now_ms;   /* likewise: the loop's clock */
-};
+/* --- what a request presents (pure) --------------------------------------------------------------------- */
 
 /* X(id, "rule", "sentence for people"): the first two let the request in. */
 #define CALLER_OUTCOMES(X)                                                                                   \
@@ -104,13 +94,21 @@ enum caller_outcome {
 const char *caller_outcome_rule(enum caller_outcome outcome);
 const char *caller_outcome_text(enum caller_outcome outcome);
 
-/* Takes the key out of Authorization (Bearer, and only when it begins with rgk_; all else there is ignored)
- * and X-Gateway-Key (always meant for us). Sets has_key and key alone. KNOWN: go on; or KEY_TWICE (answer
- * 400), KEYS_DIFFER, KEY_MALFORMED. */
-enum caller_outcome caller_read(const struct http_fields *fields, struct caller_proof *proof);
+struct caller_proof {
+    bool has_key;
+    struct slice key; /* as presented, and well-formed when flaw is KNOWN */
+    /* Of what is presented: KEY_TWICE (answer 400), KEYS_DIFFER, KEY_MALFORMED; KNOWN: none. */
+    enum caller_outcome flaw;
+    struct slice peer; /* set by the caller of caller_read: a verified peer name, or empty */
+    bool anonymous;    /* likewise: who presents nothing is let in */
+    uint64_t now_ms;   /* likewise: the loop's clock */
+};
 
-/* --- the decision (pure)
- * ------------------------------------------------------------------------------------------ */
+/* Takes the key out of Authorization (Bearer, and only when it begins with rgk_; all else there is ignored)
+ * and X-Gateway-Key (always meant for us). Sets has_key, key and flaw alone. */
+void caller_read(const struct http_fields *fields, struct caller_proof *proof);
+
+/* --- the decision (pure) -------------------------------------------------------------------------------- */
 
 enum caller_rule { CALLER_ALLOWED, CALLER_RULE_TENANTS, CALLER_RULE_APIS, CALLER_RULE_METHODS };
 /* "tenants", "apis", "methods". */
@@ -119,8 +117,7 @@ const char *caller_rule_name(enum caller_rule rule);
 enum caller_rule caller_may(const struct caller *caller, struct slice tenant, struct slice api,
                             struct slice method);
 
-/* --- a worker's desk
- * ------------------------------------------------------------------------------------------------ */
+/* --- a worker's desk ------------------------------------------------------------------------------------ */
 
 /* One per worker, on its thread alone. */
 struct caller_desk;
@@ -137,9 +134,7 @@ enum caller_outcome caller_identify(struct caller_desk *desk, struct store_view 
                                     const struct caller_proof *proof, const struct caller **out);
 void caller_release(const struct caller *caller);
 
-/* --- changes
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- changes -------------------------------------------------------------------------------------------- */
 
 /* 0, or ERR_INVALID with a line that begins with the JSON path: "tenants[1]: …". It never quotes what was
  * given. */
@@ -176,8 +171,7 @@ int caller_change_revoke(struct caller_change *c, int first_table, struct slice 
 /* Overwrites the key. */
 void caller_change_wipe(struct caller_change *c);
 
-/* --- reading (any thread, own view)
- * --------------------------------------------------------------------------------------- */
+/* --- reading (any thread, own view) --------------------------------------------------------------------- */
 
 /* Was a key ever made in this store? 0, ERR_CORRUPT (then one was), ERR_IO. */
 int caller_demanded(struct store_view *view, int first_table, bool *out) MUST_CHECK;

@@ -6,14 +6,14 @@
 
 enum { CALLER_HASH_LEN = 32, CALLER_ID_BYTES = CALLER_ID_LEN / 2 };
 
-/* --- key.c: the only file that sees a key's text and its hash together --- */
+/* --- key.c: the only file that sees a key's text and its hash together ---------------------------------- */
 /* The form alone: rgk_ and 43 characters of base64url. */
 bool key_is_formed(struct slice text);
 /* ERR_NOMEM: OpenSSL has none. */
 int key_hash(struct slice text, char out[CALLER_HASH_LEN]) MUST_CHECK;
 void key_make(char out[CALLER_KEY_LEN]);
 
-/* --- codec.c: records --- */
+/* --- codec.c: records ----------------------------------------------------------------------------------- */
 struct codec_head {
     enum caller_status status;
     int64_t created_at, last_used_at, revoked_at;
@@ -52,7 +52,7 @@ static inline struct slice name_key_slice(const struct name_key *key)
     return slice_of(key->text, key->len);
 }
 
-/* --- touch.c --- */
+/* --- touch.c -------------------------------------------------------------------------------------------- */
 /* Notes a use of the key on the writer thread, unless one of the last minute is stored. Without memory: not
  * this time. */
 void touch_submit(struct store *store, int first_table, struct slice id, int64_t now_ms);

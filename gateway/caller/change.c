@@ -18,8 +18,7 @@ static struct slice id_of(const struct caller_change *c)
     return slice_of(c->id, sizeof c->id);
 }
 
-/* --- the ledger
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the ledger ----------------------------------------------------------------------------------------- */
 
 /* A damaged one is begun anew, at a version that no desk can have seen. */
 static int load_ledger(struct caller_change *c, struct store_txn *txn, struct codec_ledger *out)
@@ -74,9 +73,7 @@ static int note_revocation(struct caller_change *c, struct store_txn *txn, struc
     return rc;
 }
 
-/* --- names
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- names ---------------------------------------------------------------------------------------------- */
 
 /* Is it an active key's? An entry that outlived its key (whose record was damaged) holds nothing. */
 static int is_taken(struct caller_change *c, struct store_txn *txn, const struct name_key *key, bool *out)
@@ -117,8 +114,7 @@ static int yield_name(struct caller_change *c, struct store_txn *txn, char kind,
     return store_txn_delete(txn, table(c, CALLER_TABLE_NAMES), name_key_slice(&key));
 }
 
-/* --- create and revoke
- * ------------------------------------------------------------------------------------------------ */
+/* --- create and revoke ---------------------------------------------------------------------------------- */
 
 static int apply_create(struct store_change *change, struct store_txn *txn)
 {
@@ -190,8 +186,7 @@ static int apply_revoke(struct store_change *change, struct store_txn *txn)
     return rc ? rc : save_ledger(c, txn, &ledger);
 }
 
-/* --- making them
- * ------------------------------------------------------------------------------------------------------ */
+/* --- making them ---------------------------------------------------------------------------------------- */
 
 static void init(struct caller_change *c, int first_table, int64_t now_ms,
                  int (*apply)(struct store_change *, struct store_txn *))

@@ -20,8 +20,7 @@ enum {
     TEXTS_AT = HASH_AT + CALLER_HASH_LEN
 };
 
-/* --- numbers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- numbers -------------------------------------------------------------------------------------------- */
 
 static void write_u64(char *out, uint64_t value)
 {
@@ -37,8 +36,7 @@ static uint64_t read_u64(const char *at)
     return value;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static bool take_byte(struct slice *rest, size_t *out)
 {
@@ -89,8 +87,7 @@ int codec_read(struct slice record, struct slice id, struct caller *out, struct 
     return 0;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 static void put_text(struct buf *out, struct slice text)
 {
@@ -141,8 +138,7 @@ void codec_set_used(char *record, int64_t now_ms)
     write_u64(record + USED_AT, (uint64_t)now_ms);
 }
 
-/* --- ids, the ledger, names
- * ------------------------------------------------------------------------------------------ */
+/* --- ids, the ledger, names ----------------------------------------------------------------------------- */
 
 void codec_id_text(struct slice id, char out[CALLER_ID_LEN])
 {

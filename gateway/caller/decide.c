@@ -30,8 +30,7 @@ const char *caller_outcome_text(enum caller_outcome outcome)
     return outcomes[outcome].text;
 }
 
-/* --- reading a request
- * ----------------------------------------------------------------------------------------------- */
+/* --- reading a request ---------------------------------------------------------------------------------- */
 
 /* RFC 9110 11.4: the scheme in any case, then 1*SP. False: a credential that is not one of ours, and nobody's
  * business. */
@@ -46,7 +45,7 @@ static bool bearer_key(struct slice value, struct slice *key)
     return slice_starts(rest, SLICE("rgk_"));
 }
 
-enum caller_outcome caller_read(const struct http_fields *fields, struct caller_proof *proof)
+void caller_read(const struct http_fields *fields, struct caller_proof *proof)
 {
     size_t authorizations = 0, keys = 0;
     struct slice bearer = {NULL, 0}, own = {NULL, 0};
@@ -61,17 +60,18 @@ enum caller_outcome caller_read(const struct http_fields *fields, struct caller_
             own = field->value;
         }
     }
-    if ((has_bearer && authorizations > 1) || keys > 1)
-        return CALLER_KEY_TWICE;
-    if (has_bearer && keys > 0 && !slice_equal_secret(bearer, own))
-        return CALLER_KEYS_DIFFER;
     proof->has_key = has_bearer || keys > 0;
     proof->key = has_bearer ? bearer : own;
-    return proof->has_key && !key_is_formed(proof->key) ? CALLER_KEY_MALFORMED : CALLER_KNOWN;
+    proof->flaw = CALLER_KNOWN;
+    if ((has_bearer && authorizations > 1) || keys > 1)
+        proof->flaw = CALLER_KEY_TWICE;
+    else if (has_bearer && keys > 0 && !slice_equal_secret(bearer, own))
+        proof->flaw = CALLER_KEYS_DIFFER;
+    else if (proof->has_key && !key_is_formed(proof->key))
+        proof->flaw = CALLER_KEY_MALFORMED;
 }
 
-/* --- what a caller may do
- * ------------------------------------------------------------------------------------------- */
+/* --- what a caller may do ------------------------------------------------------------------------------- */
 
 const char *caller_rule_name(enum caller_rule rule)
 {

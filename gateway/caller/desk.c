@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "caller/caller_internal.h"
 
-enum { SETS = 256, WAYS = 4 };
+enum { SETS = 1024, WAYS = 4 };
 
 struct mark {
     uint64_t a, b;
@@ -76,9 +76,7 @@ void caller_desk_destroy(struct caller_desk *desk)
     free(desk);
 }
 
-/* --- memory
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- memory --------------------------------------------------------------------------------------------- */
 
 /* `kind` keeps a peer that is called like a key apart from that key. */
 static struct mark mark_of(const struct caller_desk *desk, char kind, struct slice text)
@@ -126,9 +124,7 @@ static struct memory *memory_create(const struct caller_desk *desk, struct slice
     return memory;
 }
 
-/* --- the store
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the store ------------------------------------------------------------------------------------------ */
 
 /* What has changed since the last request? */
 static int refresh(struct caller_desk *desk, struct store_view *view)
@@ -173,8 +169,6 @@ static enum caller_outcome look_up_key(struct caller_desk *desk, struct store_vi
                                        struct memory **out)
 {
     char hash[CALLER_HASH_LEN];
-    if (!key_is_formed(key))
-        return CALLER_KEY_MALFORMED;
     if (key_hash(key, hash))
         return CALLER_UNAVAILABLE;
     enum caller_outcome outcome =
@@ -198,8 +192,7 @@ static enum caller_outcome look_up_peer(struct caller_desk *desk, struct store_v
     return outcome == CALLER_KEY_UNKNOWN || outcome == CALLER_KEY_REVOKED ? CALLER_PEER_UNKNOWN : outcome;
 }
 
-/* --- identification
- * ----------------------------------------------------------------------------------------------------- */
+/* --- identification ------------------------------------------------------------------------------------- */
 
 /* *out is the desk's own; it stays until the next call. */
 static enum caller_outcome find(struct caller_desk *desk, struct store_view *view, char kind,
@@ -245,30 +238,38 @@ static void touch(struct caller_desk *desk, struct memory *memory, uint64_t now_
 {
     if (now_ms < memory->touch_due_ms)
         return;
-    memory->touch_due_ms = now_ms + TOUCH_EVERY_MS;
-    touch_submit(desk->store, desk->first_table, slice_of(memory->id, sizeof memory->id), clock_wall_ms());
+    int64_t wall_ms = clock_wall_ms(), since = wall_ms - memory->caller.last_used_at;
+    bool noted =
+        memory->touch_due_ms == 0 && since >= 0 && since < TOUCH_EVERY_MS; /* as it was read just now */
+    memory->touch_due_ms = now_ms + TOUCH_EVERY_MS - (noted ? (uint64_t)since : 0);
+    if (!noted)
+        touch_submit(desk->store, desk->first_table, slice_of(memory->id, sizeof memory->id), wall_ms);
+}
+
+/* Of a request when callers are asked who they are. */
+static enum caller_outcome judge(struct caller_desk *desk, struct store_view *view,
+                                 const struct caller_proof *proof, struct memory **memory)
+{
+    enum caller_outcome outcome;
+    if (proof->flaw != CALLER_KNOWN)
+        return proof->flaw;
+    if (proof->has_key) {
+        outcome = find(desk, view, 'k', proof->key, memory);
+        return outcome == CALLER_KNOWN ? check_peer(desk, view, *memory, proof->peer) : outcome;
+    }
+    outcome = proof->peer.len > 0 ? find(desk, view, 'p', proof->peer, memory) : CALLER_KEY_MISSING;
+    bool nobody = outcome == CALLER_PEER_UNKNOWN || outcome == CALLER_KEY_MISSING;
+    return nobody && proof->anonymous ? CALLER_ANONYMOUS : outcome;
 }
 
 enum caller_outcome caller_identify(struct caller_desk *desk, struct store_view *view,
                                     const struct caller_proof *proof, const struct caller **out)
 {
     struct memory *memory = NULL;
-    enum caller_outcome outcome;
     *out = NULL;
     if (refresh(desk, view))
         return CALLER_UNAVAILABLE;
-    bool optional = proof->anonymous || !desk->demanded;
-    if (proof->has_key) {
-        outcome = find(desk, view, 'k', proof->key, &memory);
-        if (outcome == CALLER_KNOWN)
-            outcome = check_peer(desk, view, memory, proof->peer);
-    } else if (proof->peer.len > 0) {
-        outcome = find(desk, view, 'p', proof->peer, &memory);
-        if (outcome == CALLER_PEER_UNKNOWN && optional)
-            outcome = CALLER_ANONYMOUS;
-    } else {
-        outcome = optional ? CALLER_ANONYMOUS : CALLER_KEY_MISSING;
-    }
+    enum caller_outcome outcome = desk->demanded ? judge(desk, view, proof, &memory) : CALLER_ANONYMOUS;
     if (outcome != CALLER_KNOWN)
         return outcome;
     touch(desk, memory, proof->now_ms);

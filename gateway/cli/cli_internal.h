@@ -35,6 +35,7 @@ enum cli_option {
     OPTION_METHODS,
     OPTION_PEERS,
     OPTION_RATE,
+    OPTION_CALLER,
     OPTION_COUNT
 };
 

@@ -11,8 +11,11 @@ int cli_explain(struct cli_call *call)
         return cli_usage(call->command, "the path begins with a slash: /crm/people?limit=1");
     json_t *body =
         json_pack("{s:s, s:s, s:s}", "tenant", call->args[0], "method", call->args[1], "path", call->args[2]);
-    if (!body)
+    const char *caller = call->values[OPTION_CALLER];
+    if (!body || (caller && json_object_set_new(body, "caller", json_string(caller)))) {
+        json_decref(body);
         return cli_usage(call->command, "the arguments have to be valid UTF-8");
+    }
     int status = cli_ask(call, "POST", "/v1/explain", body, &answer);
     if (status != CLI_OK)
         return status;

@@ -1,4 +1,5 @@
-/* `keys create`, `list` and `revoke`: service keys, in the store itself, beside a gateway that may be running. */
+/* `keys create`, `list` and `revoke`: service keys, in the store itself, beside a gateway that may be
+ * running. */
 #include <time.h>
 
 #include "base/clock.h"
@@ -44,9 +45,9 @@ static json_t *json_of(const struct caller *c)
                      text_of(slice_of(c->id, sizeof c->id)), "name", text_of(spec->name), "tenants",
                      json_of_words(&spec->tenants), "apis", json_of_words(&spec->apis), "methods",
                      json_of_words(&spec->methods), "peers", json_of_words(&spec->peers), "rate",
-                     spec->rate.len > 0 ? text_of(spec->rate) : json_null(), "status", caller_status_text(c->status),
-                     "created_at", json_of_time(c->created_at), "last_used_at", json_of_time(c->last_used_at),
-                     "revoked_at", json_of_time(c->revoked_at));
+                     spec->rate.len > 0 ? text_of(spec->rate) : json_null(), "status",
+                     caller_status_text(c->status), "created_at", json_of_time(c->created_at), "last_used_at",
+                     json_of_time(c->last_used_at), "revoked_at", json_of_time(c->revoked_at));
 }
 
 static const char *reason(int outcome)
@@ -74,7 +75,8 @@ static int apply(struct cli_call *call, struct caller_change *change)
     return error ? cli_fail(call->command, "%s", reason(error)) : CLI_OK;
 }
 
-/* --- create ---------------------------------------------------------------------------------------------- */
+/* --- create ----------------------------------------------------------------------------------------------
+ */
 
 /* An empty text is one empty word, which is refused: "nothing" must not come to mean "everything". */
 static void take_words(struct caller_words *words, const char *text)
@@ -104,7 +106,8 @@ static int show_made(const struct cli_call *call, const struct caller_change *ch
 int cli_keys_create(struct cli_call *call)
 {
     static struct caller_change change;
-    struct caller_spec spec = {.name = slice_from(call->values[OPTION_NAME]), .rate = slice_from(call->values[OPTION_RATE])};
+    struct caller_spec spec = {.name = slice_from(call->values[OPTION_NAME]),
+                               .rate = slice_from(call->values[OPTION_RATE])};
     struct fault fault = {""};
     if (!call->values[OPTION_NAME])
         return cli_usage(call->command, "--name is needed: who will call with it?");
@@ -116,7 +119,8 @@ int cli_keys_create(struct cli_call *call)
     take_words(&spec.peers, call->values[OPTION_PEERS]);
     int error = caller_change_create(&change, CLI_CALLER_TABLE, &spec, clock_wall_ms(), &fault);
     if (error)
-        return error == ERR_INVALID ? cli_usage(call->command, "%s", fault.text) : cli_fail(call->command, "%s", fault.text);
+        return error == ERR_INVALID ? cli_usage(call->command, "%s", fault.text)
+                                    : cli_fail(call->command, "%s", fault.text);
     int status = apply(call, &change);
     if (status == CLI_OK)
         status = show_made(call, &change);
@@ -124,13 +128,15 @@ int cli_keys_create(struct cli_call *call)
     return status;
 }
 
-/* --- revoke ---------------------------------------------------------------------------------------------- */
+/* --- revoke ----------------------------------------------------------------------------------------------
+ */
 
 int cli_keys_revoke(struct cli_call *call)
 {
     static struct caller_change change;
     if (caller_change_revoke(&change, CLI_CALLER_TABLE, slice_from(call->args[0]), clock_wall_ms()))
-        return cli_usage(call->command, "an id is %d characters of 0-9 a-f ('keys list' shows them)", CALLER_ID_LEN);
+        return cli_usage(call->command, "an id is %d characters of 0-9 a-f ('keys list' shows them)",
+                         CALLER_ID_LEN);
     int status = apply(call, &change);
     if (status != CLI_OK)
         return status;
@@ -140,7 +146,8 @@ int cli_keys_revoke(struct cli_call *call)
     return CLI_OK;
 }
 
-/* --- list: in pages, since a reader that waits for its terminal keeps the gateway's store growing ----------- */
+/* --- list: in pages, since a reader that waits for its terminal keeps the gateway's store growing
+ * ----------- */
 
 struct listing {
     const struct cli_call *call;
@@ -213,7 +220,8 @@ static int print_page(struct listing *listing, struct store_view *view, size_t *
         return error;
     listing->count = 0;
     listing->more = false;
-    error = caller_each(view, CLI_CALLER_TABLE, slice_of(listing->cursor, listing->cursor_len), on_key, listing, &here);
+    error = caller_each(view, CLI_CALLER_TABLE, slice_of(listing->cursor, listing->cursor_len), on_key,
+                        listing, &here);
     store_view_end(view);
     *damaged += here;
     if (listing->out.len > 0)
@@ -231,7 +239,8 @@ int cli_keys_list(struct cli_call *call)
     if (status != CLI_OK)
         return status;
     if (!call->values[OPTION_JSON])
-        puts("ID                NAME              STATUS   LAST USED             RATE     TENANTS           APIS        METHODS   PEERS");
+        puts("ID                NAME              STATUS   LAST USED             RATE     TENANTS           "
+             "APIS        METHODS   PEERS");
     buf_init(&listing.out, PAGE_MAX);
     do {
         error = print_page(&listing, mapping.view, &damaged);
@@ -241,6 +250,7 @@ int cli_keys_list(struct cli_call *call)
     if (error)
         return cli_fail(call->command, "the keys cannot be read to their end: %s", error_text(error));
     if (damaged > 0)
-        return cli_fail(call->command, "%zu damaged record%s passed over", damaged, damaged == 1 ? " was" : "s were");
+        return cli_fail(call->command, "%zu damaged record%s passed over", damaged,
+                        damaged == 1 ? " was" : "s were");
     return CLI_OK;
 }

@@ -25,7 +25,7 @@ static const struct cli_command commands[] = {
      USUAL | BIT(SCHEMA) | BIT(MANUAL), 0, 0, cli_check},
     {"status", "", "how the running gateway is", "", USUAL, 0, 0, cli_status},
     {"explain", "TENANT METHOD PATH", "what the running gateway would do with a request; sends nothing",
-     "Example: rollout-gateway explain acme GET '/crm/people?limit=1'\n", USUAL, 3, 3, cli_explain},
+     "Example: rollout-gateway explain acme GET '/crm/people?limit=1'\n", USUAL | BIT(CALLER), 3, 3, cli_explain},
     {"purge", "", "make cached answers of the running gateway stale", "",
      USUAL | BIT(TENANT) | BIT(CREDENTIAL) | BIT(API) | BIT(ENTITY) | BIT(IDS) | BIT(ALL), 0, 0, cli_purge},
     {"token", "TENANT", "mint a token for Rollout",

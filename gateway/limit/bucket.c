@@ -7,8 +7,7 @@
 
 enum { SWEEP = 4, EVICT_LOOK = 16, SPARE_SHARE = 4 };
 
-/* --- GCRA
- * -------------------------------------------------------------------------------------------------------- */
+/* --- GCRA ---------------------------------------------------------------------------------------------- */
 
 static uint64_t whole_burst(uint64_t burst, double rate)
 {
@@ -26,7 +25,7 @@ struct effective bucket_effective(const struct limit_rule *rule, const struct li
     double learned = learn_rate(&bucket->learned, rule->rate, now_ns);
     if (e.rate > 0)
         e.burst = whole_burst(rule->burst, e.rate);
-    if (learned > 0 && (e.rate <= 0 || learned < e.rate)) {
+    if (learned > 0) {
         /* Evenly spaced: whatever window upstream counts by, no part of it is crowded. */
         uint64_t tenth = whole_burst(0, learned / 10);
         e.burst = e.rate > 0 && e.burst < tenth ? e.burst : tenth;
@@ -60,6 +59,17 @@ bool bucket_has_spare(const struct effective *e, const struct limit_bucket *buck
     return e->interval_ns == 0 || bucket_remaining(e, bucket, now_ns) > e->burst / SPARE_SHARE;
 }
 
+/* The burst comes back with the rest, as an empty bucket: what was not asked for meanwhile is not saved up.
+ */
+void bucket_settle(const struct limit_rule *rule, struct limit_bucket *bucket, uint64_t now_ns)
+{
+    if (!learn_expire(&bucket->learned, rule->rate, now_ns) || rule->rate <= 0)
+        return;
+    struct effective e = bucket_effective(rule, bucket, now_ns);
+    uint64_t empty = now_ns + e.tolerance_ns;
+    bucket->tat_ns = bucket->tat_ns > empty ? bucket->tat_ns : empty;
+}
+
 void bucket_charge(const struct effective *e, struct limit_bucket *bucket, uint64_t now_ns)
 {
     bucket->tat_ns = (bucket->tat_ns > now_ns ? bucket->tat_ns : now_ns) + e->interval_ns;
@@ -73,8 +83,7 @@ uint64_t bucket_remaining(const struct effective *e, const struct limit_bucket *
                                                                            : (room - debt) / e->interval_ns;
 }
 
-/* --- tables
- * ------------------------------------------------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------------------------------------- */
 
 void bucket_free(struct map_node *node, void *arg)
 {
@@ -92,7 +101,7 @@ static void forget(struct limit *limit, struct limit_bucket *bucket)
 
 static bool is_idle(const struct limit *limit, struct limit_bucket *bucket, uint64_t now_ns)
 {
-    learn_expire(&bucket->learned, limit->rules[bucket->scope].rate, now_ns);
+    bucket_settle(&limit->rules[bucket->scope], bucket, now_ns);
     return bucket->pins == 0 && bucket->tat_ns <= now_ns && bucket->pause_ns <= now_ns &&
            bucket->learned.ceiling <= 0;
 }
@@ -253,8 +262,7 @@ bool buckets_give_back(struct limit *limit, struct limit_turn *turn)
     return over;
 }
 
-/* --- a turn's buckets
- * ---------------------------------------------------------------------------------------------- */
+/* --- a turn's buckets ---------------------------------------------------------------------------------- */
 
 /* The shards of a turn: tenant and credential share one; the client's stands last. Both orders are the same
  * for everybody. */

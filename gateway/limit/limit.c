@@ -17,9 +17,7 @@ const char *limit_scope_name(enum limit_scope scope)
     return names[scope];
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------------------------- */
 
 static void set_rules(struct limit *limit, const struct limit_options *options)
 {
@@ -91,9 +89,7 @@ void limit_destroy(struct limit *limit)
     free(limit);
 }
 
-/* --- taking
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- taking -------------------------------------------------------------------------------------------- */
 
 static const enum limit_scope order[] = {LIMIT_TENANT, LIMIT_CREDENTIAL, LIMIT_SERVICE, LIMIT_CLIENT};
 
@@ -103,11 +99,12 @@ struct verdict turn_verdict(const struct limit *limit, const struct limit_turn *
     struct verdict latest = {0, LIMIT_TENANT};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         enum limit_scope scope = order[i];
-        const struct limit_bucket *bucket = turn->buckets[scope];
+        struct limit_bucket *bucket = turn->buckets[scope];
         if (!bucket || limit->rules[scope].shadow)
             continue;
         if (scope == LIMIT_CLIENT && !ahead && latest.ready_ns > now_ns)
             break; /* somebody else's turn it can be */
+        bucket_settle(&limit->rules[scope], bucket, now_ns);
         struct effective e = bucket_effective(&limit->rules[scope], bucket, now_ns);
         if (ahead)
             e.concurrency = 0; /* nobody can tell when one is given back */
@@ -144,9 +141,7 @@ struct verdict turn_take(struct limit *limit, struct limit_turn *turn, uint64_t 
     return verdict;
 }
 
-/* --- asking
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- asking -------------------------------------------------------------------------------------------- */
 
 static void run_turn(struct loop_task *task)
 {
@@ -243,8 +238,7 @@ void limit_charge(struct limit *limit, struct limit_turn *turn, uint64_t now_ms)
     turn->granted_ms = now_ms;
 }
 
-/* --- giving back
- * ------------------------------------------------------------------------------------------------------- */
+/* --- giving back --------------------------------------------------------------------------------------- */
 
 void limit_done(struct limit *limit, struct limit_turn *turn, uint64_t now_ms)
 {
@@ -273,9 +267,7 @@ bool limit_leave(struct limit *limit, struct limit_turn *turn, uint64_t now_ms)
     return false;
 }
 
-/* --- time
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* --- time ---------------------------------------------------------------------------------------------- */
 
 void limit_pump(struct limit *limit, uint64_t now_ms)
 {
@@ -313,23 +305,23 @@ uint64_t limit_due_ms(struct limit *limit)
     return news ? (due + NS_PER_MS - 1) / NS_PER_MS : NEVER;
 }
 
-/* --- learning
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- learning ------------------------------------------------------------------------------------------ */
 
-static void cut(struct limit *limit, struct limit_bucket *bucket, struct objection objection)
+static void object(struct limit *limit, struct limit_bucket *bucket, struct objection objection)
 {
     const struct limit_rule *rule = &limit->rules[bucket->scope];
-    uint64_t now_ns = objection.now_ns, until = now_ns + objection.pause_ns;
+    uint64_t now_ns = objection.now_ns, wait_ns;
     objection.rate = bucket_effective(rule, bucket, now_ns).rate;
-    if (objection.pause_ns > 0 && until > bucket->pause_ns)
+    enum lesson lesson = learn_objection(&bucket->learned, &objection, &wait_ns);
+    uint64_t until = now_ns + (objection.pause_ns > wait_ns ? objection.pause_ns : wait_ns);
+    if (until > now_ns && until > bucket->pause_ns)
         bucket->pause_ns = until;
-    if (!learn_cut(&bucket->learned, &objection))
+    if (lesson == LESSON_KNOWN)
         return;
     count(&limit->stats.cuts);
     /* No burst straight after: tokens come one by one, from the end of the pause. */
     struct effective e = bucket_effective(rule, bucket, now_ns);
-    uint64_t full = until + e.tolerance_ns + (objection.pause_ns > 0 ? 0 : e.interval_ns);
+    uint64_t full = until + e.tolerance_ns + (until > now_ns ? 0 : e.interval_ns);
     bucket->tat_ns = bucket->tat_ns > full ? bucket->tat_ns : full;
 }
 
@@ -347,7 +339,7 @@ void limit_learn(struct limit *limit, struct limit_turn *turn, int status, uint6
                                   status == 503};
     turn_lock(turn);
     if (status == 429 || status == 503) {
-        cut(limit, status == 503 && credential ? credential : tenant, objection);
+        object(limit, status == 503 && credential ? credential : tenant, objection);
     } else {
         learn_accept(&tenant->learned, now_ns);
         if (credential)

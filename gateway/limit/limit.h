@@ -49,8 +49,7 @@ void limit_configure(struct limit *limit, const struct limit_options *options);
 /* After every turn is over. */
 void limit_destroy(struct limit *limit);
 
-/* --- turns
- * ---------------------------------------------------------------------------------------------------- */
+/* --- turns --------------------------------------------------------------------------------------------- */
 
 enum limit_answer { LIMIT_GRANTED, LIMIT_WAITING, LIMIT_REFUSED };
 
@@ -106,8 +105,7 @@ uint64_t limit_due_ms(struct limit *limit);
 /* Grants and refuses what is due. */
 void limit_pump(struct limit *limit, uint64_t now_ms);
 
-/* --- learning
- * ------------------------------------------------------------------------------------------------- */
+/* --- learning ------------------------------------------------------------------------------------------ */
 
 enum { LIMIT_PAUSE_MAX_MS = 60 * 1000 };
 
@@ -117,8 +115,7 @@ enum { LIMIT_PAUSE_MAX_MS = 60 * 1000 };
 void limit_learn(struct limit *limit, struct limit_turn *turn, int status, uint64_t retry_after_ms,
                  uint64_t now_ms);
 
-/* --- looking
- * -------------------------------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------------------------------------- */
 
 /* Appends "RateLimit-Policy: …\r\nRateLimit: …\r\n" (draft-ietf-httpapi-ratelimit-headers) of the scopes that
  * have a rate and enforce it; nothing when there is none. For a refused turn r is 0 and t its retry_after_s.

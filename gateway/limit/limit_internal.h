@@ -14,36 +14,41 @@ enum { SHARDS = 64, CLIENT_SHARD = SHARDS, LANE_MAX = 1024 };
 #define NS_PER_S  UINT64_C(1000000000)
 #define NEVER     UINT64_MAX
 
-/* --- learning
- * -------------------------------------------------------------------------------------------------- */
+/* --- learning ------------------------------------------------------------------------------------------ */
 
-/* What a bucket knows of a limit that nobody told us. rate 0: nothing. */
+/* What a bucket knows of a limit that nobody told us. */
 struct learned {
-    double ceiling;    /* where upstream objected last, as far as it can be told */
-    double base;       /* rate from since_ns on, growing (learn_rate) */
-    uint64_t since_ns; /* the last cut, or the end of the pause it asked for */
-    uint64_t cut_ns;   /* the last cut: what was sent before it says nothing new. 0: never */
-    unsigned streak;   /* objections without an answer in between */
-    uint64_t accepted; /* answers since mark_ns */
-    uint64_t mark_ns;
+    double ceiling;             /* where upstream objected last, as far as it can be told; 0: it did not */
+    double base;                /* the rate at since_ns, growing from there (learn_rate) */
+    uint64_t since_ns;          /* the last cut, or the end of the pause it asked for */
+    uint64_t cut_ns;            /* the last cut: what was sent before it says nothing new. 0: never */
+    uint64_t paused_ns;         /* the pause it asked for */
+    uint64_t wait_ns;           /* the last wait of our own */
+    unsigned streak;            /* cuts without quiet in between */
+    uint64_t accepted, mark_ns; /* answers since mark_ns */
+    uint64_t in_slot, in_last, slot_ns; /* … since slot_ns, and in the slot before */
 };
 
-/* The rate it allows now; 0: it has nothing to say. `configured` 0: none. */
+/* The rate it allows now, at most `configured` unless that is 0 for none. 0: it has nothing to say. */
 double learn_rate(const struct learned *learned, double configured, uint64_t now_ns);
+
 struct objection {
     double rate; /* in force; 0: none */
     uint64_t sent_ns, now_ns, pause_ns;
     bool overload; /* 503 rather than 429 */
 };
-/* Upstream objected. False: nothing new, the request was sent before the last cut. */
-bool learn_cut(struct learned *learned, const struct objection *objection);
+enum lesson {
+    LESSON_KNOWN, /* it was sent before the last cut */
+    LESSON_WAIT,  /* nothing for *wait_ns from now */
+    LESSON_CUT,
+};
+enum lesson learn_objection(struct learned *learned, const struct objection *objection, uint64_t *wait_ns);
 /* Upstream took one. */
 void learn_accept(struct learned *learned, uint64_t now_ns);
-/* Forgets what has outlived itself. */
-void learn_expire(struct learned *learned, double configured, uint64_t now_ns);
+/* Forgets what has outlived itself. True: there was something. */
+bool learn_expire(struct learned *learned, double configured, uint64_t now_ns);
 
-/* --- buckets
- * --------------------------------------------------------------------------------------------------- */
+/* --- buckets ------------------------------------------------------------------------------------------- */
 
 struct limit_lane;
 
@@ -86,6 +91,8 @@ uint64_t bucket_ready(const struct effective *e, const struct limit_bucket *buck
                       uint64_t now_ns);
 /* Would a quarter of the burst and of the concurrency stay for others? */
 bool bucket_has_spare(const struct effective *e, const struct limit_bucket *bucket, uint64_t now_ns);
+/* Lets go of what was learned when its time is over. */
+void bucket_settle(const struct limit_rule *rule, struct limit_bucket *bucket, uint64_t now_ns);
 void bucket_charge(const struct effective *e, struct limit_bucket *bucket, uint64_t now_ns);
 uint64_t bucket_remaining(const struct effective *e, const struct limit_bucket *bucket, uint64_t now_ns);
 
@@ -100,8 +107,7 @@ void turn_lock(const struct limit_turn *turn);
 void turn_unlock(const struct limit_turn *turn);
 void bucket_free(struct map_node *node, void *arg);
 
-/* --- the queue
- * ------------------------------------------------------------------------------------------------- */
+/* --- the queue ----------------------------------------------------------------------------------------- */
 
 /* A service's waiting turns within a tenant. */
 struct limit_flow {

@@ -11,9 +11,7 @@ enum {
     FLOW_LOOK = 32
 }; /* turns of one service that are looked at past those whose credential is at its limit */
 
-/* --- places
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- places -------------------------------------------------------------------------------------------- */
 
 static struct limit_flow *flow_find(const struct limit_lane *lane, struct slice service)
 {
@@ -157,8 +155,7 @@ void queue_stir(struct limit *limit, struct limit_bucket *tenant, bool all)
         unpark(queue, queue->heap[0]);
 }
 
-/* --- how long it would take
- * -------------------------------------------------------------------------------------------- */
+/* --- how long it would take ---------------------------------------------------------------------------- */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -206,9 +203,7 @@ struct verdict queue_estimate(struct limit *limit, const struct limit_turn *turn
     return verdict;
 }
 
-/* --- granting
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- granting ------------------------------------------------------------------------------------------ */
 
 static void tell(struct limit_turn *turn, const struct limit_turn *asking)
 {

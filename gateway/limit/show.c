@@ -1,8 +1,7 @@
 /* What the desk tells: fields for clients, states and counters for operators. */
 #include "limit_internal.h"
 
-/* --- RateLimit
- * ------------------------------------------------------------------------------------------------------ */
+/* --- RateLimit ----------------------------------------------------------------------------------------- */
 
 static uint64_t seconds_up(uint64_t ns)
 {
@@ -76,9 +75,7 @@ void limit_put_fields(struct limit *limit, const struct limit_turn *turn, uint64
     buf_append_text(out, "\r\n");
 }
 
-/* --- states
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- states -------------------------------------------------------------------------------------------- */
 
 struct look {
     struct limit *limit;
@@ -88,9 +85,10 @@ struct look {
     void *arg;
 };
 
-static void show(const struct look *look, const struct limit_bucket *bucket)
+static void show(const struct look *look, struct limit_bucket *bucket)
 {
     const struct limit_rule *rule = &look->limit->rules[bucket->scope];
+    bucket_settle(rule, bucket, look->now_ns);
     struct told told = tell(look->limit, bucket->scope, bucket, look->now_ns);
     struct limit_state state = {
         .scope = bucket->scope,
@@ -134,7 +132,7 @@ void limit_each(struct limit *limit, struct slice tenant, uint64_t now_ms,
         struct limit_shard *shard = &limit->shards[i];
         pthread_mutex_lock(&shard->lock);
         list_each (node, &shard->ages) {
-            const struct limit_bucket *bucket = container_of(node, struct limit_bucket, age);
+            struct limit_bucket *bucket = container_of(node, struct limit_bucket, age);
             if (is_wanted(&look, bucket))
                 show(&look, bucket);
         }

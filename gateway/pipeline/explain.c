@@ -156,7 +156,31 @@ static void explain_upstream(struct explain *e)
     buf_append_text(e->out, "\"}");
 }
 
-int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct arena *arena, struct buf *out)
+/* In the view. What was asked for without a caller is explained for one who may. */
+static int explain_caller(struct explain *e, struct slice name, bool *allowed)
+{
+    struct caller caller;
+    *allowed = true;
+    if (name.len == 0)
+        return 0;
+    put_text(e->out, "caller", name);
+    int error = caller_find_name(e->pipeline->view, e->pipeline->shared->caller_table, name, &caller);
+    *allowed = false;
+    if (error == ERR_NOTFOUND)
+        put_refusal(e, PROBLEM_UNAUTHENTICATED, "no service key of that name");
+    if (error)
+        return error == ERR_NOTFOUND ? 0 : error;
+    enum caller_rule rule = caller_may(&caller, e->route.tenant, e->api->name, e->request->method_name);
+    *allowed = rule == CALLER_ALLOWED;
+    if (!*allowed) {
+        put_refusal(e, PROBLEM_FORBIDDEN, "the caller's key does not allow this");
+        put_text(e->out, "rule", slice_from(caller_rule_name(rule)));
+    }
+    return 0;
+}
+
+int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct slice caller, struct arena *arena,
+                     struct buf *out)
 {
     struct explain *e = arena_zalloc(arena, sizeof *e);
     if (!e)
@@ -172,8 +196,11 @@ int pipeline_explain(struct pipeline *pipeline, const struct http_request *reque
         int error = store_view_begin(pipeline->view);
         if (error)
             return error;
-        error = credential_lookup(pipeline->view, e->route.tenant, &e->set);
-        bool chosen = !error && explain_credential(e);
+        bool allowed;
+        error = explain_caller(e, caller, &allowed);
+        if (!error)
+            error = credential_lookup(pipeline->view, e->route.tenant, &e->set);
+        bool chosen = !error && allowed && explain_credential(e);
         store_view_end(pipeline->view);
         if (error)
             return error;

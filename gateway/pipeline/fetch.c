@@ -3,10 +3,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
-#include "http/json.h"
 #include "internal.h"
-
-enum { STRIKE_MAX = 1024 * 1024 };
 
 /* --- the end of a flight ---------------------------------------------------------------------------------------- */
 
@@ -15,6 +12,7 @@ static void finish(struct flight *flight)
 {
     flight->transfer = NULL;
     flight->sender = NULL;
+    turn_end(flight);
     list_remove(&flight->in_air);
     flight_unlist(flight);
     flight->answer.fields = NULL;
@@ -106,9 +104,16 @@ static void give_up_keeping(struct flight *flight)
     flight->store_why = "too-large";
 }
 
+static void retry_with_new_token(struct flight *flight);
+
 static void on_body(void *user, struct slice data)
 {
     struct flight *flight = user;
+    if (flight->swallowing && (flight->swallowed += data.len) > SWALLOW_MAX) {
+        upstream_cancel(flight->transfer); /* a connection is cheaper than an endless refusal */
+        retry_with_new_token(flight);
+        return;
+    }
     if (flight->swallowing || flight->passing_over)
         return;
     bool limit = flight->strike && flight->produced + data.len > STRIKE_MAX;
@@ -146,8 +151,7 @@ static void on_body(void *user, struct slice data)
         upstream_pause(flight->transfer);
 }
 
-/* The whole body in one run of bytes: the only segment, or a copy. NULL: no memory. */
-static char *whole_body(const struct flight *flight, bool *copied)
+char *fetch_whole_body(const struct flight *flight, bool *copied)
 {
     *copied = false;
     if (flight->first && flight->first == flight->last)
@@ -159,60 +163,6 @@ static char *whole_body(const struct flight *flight, bool *copied)
     for (const struct segment *s = flight->first; s; s = s->next)
         memcpy(body + s->at, s->data, s->len);
     return body;
-}
-
-/* --- core/credentials: upstream's secrets are struck out ---------------------------------------------------------- */
-
-static void strike_value(json_t *value)
-{
-    json_object_del(value, "data");
-    json_object_del(value, "currentData");
-}
-
-static void strike_all(json_t *root)
-{
-    size_t i;
-    json_t *item;
-    strike_value(root);
-    json_array_foreach(root, i, item) strike_value(item);
-    json_t *credential = json_object_get(root, "credential");
-    if (credential)
-        strike_value(credential);
-}
-
-/* Puts the struck body in the place of what came. What cannot be read is not passed on. */
-static bool strike(struct flight *flight)
-{
-    bool copied;
-    char *body = whole_body(flight, &copied);
-    if (!body)
-        return false;
-    struct fault fault;
-    json_t *root = json_read(slice_of(body, flight->produced), STRIKE_MAX, &fault);
-    if (copied)
-        free(body);
-    if (!root)
-        return false;
-    strike_all(root);
-    struct buf out;
-    buf_init(&out, STRIKE_MAX * 2);
-    bool good = json_write(&out, root) == 0;
-    json_decref(root);
-    pthread_mutex_lock(&flight->lock);
-    while (flight->first) {
-        struct segment *segment = flight->first;
-        flight->first = segment->next;
-        digest_wipe(segment->data, segment->len);
-        segment_release(segment);
-    }
-    flight->last = NULL;
-    flight->produced = 0;
-    pthread_mutex_unlock(&flight->lock);
-    good = good && flight_append(flight, buf_slice(&out));
-    buf_wipe(&out);
-    flight->settled = flight->produced;
-    flight->length = flight->produced;
-    return good;
 }
 
 /* --- head ------------------------------------------------------------------------------------------------------- */
@@ -314,6 +264,7 @@ static bool was_asked_for(const struct flight *flight, int status)
 static void on_head(void *user, const struct http_response *head)
 {
     struct flight *flight = user;
+    turn_answered(flight, head);
     if (retry_head(flight, head))
         return;
     if (wants_new_token(flight, head)) {
@@ -359,15 +310,30 @@ static void on_head(void *user, const struct http_response *head)
 
 /* --- landing ---------------------------------------------------------------------------------------------------- */
 
+#ifdef TEST_CLOCK
+/* Test builds can take the fence out, to show that the fence is what a test sees: the answer then counts as of its end. */
+static void remove_fence(struct flight *flight)
+{
+    if (getenv("ROLLOUT_GATEWAY_TEST_NO_FENCE"))
+        flight->answer.deps = cache_deps_of(flight->owner->shared->cache, &flight->subject);
+}
+#else
+static void remove_fence(struct flight *flight)
+{
+    (void)flight;
+}
+#endif
+
 static struct cache_entry *make_entry(struct flight *flight)
 {
     struct cache *cache = flight->owner->shared->cache;
+    remove_fence(flight);
     if (flight->not_modified)
         return cache_freshen(cache, &flight->query, flight->validating, &flight->answer);
     if (!flight->keeps)
         return NULL;
     bool copied;
-    char *body = whole_body(flight, &copied);
+    char *body = fetch_whole_body(flight, &copied);
     if (!body)
         return NULL;
     flight->answer.splice_at = (size_t)flight->splice_at;
@@ -440,7 +406,7 @@ static void on_end(void *user)
         retry_with_new_token(flight);
         return;
     }
-    if (flight->strike && flight->produced > 0 && !strike(flight)) {
+    if (flight->strike && flight->produced > 0 && !strike_body(flight)) {
         fail(flight, PROBLEM_UPSTREAM_INVALID, "the answer could not be read to strike secrets out of it");
         return;
     }
@@ -538,8 +504,11 @@ static bool start_transfer(struct flight *flight, bool fresh_token)
         good = flight->transfer != NULL;
         if (good && flight->tries++ == 0)
             upstream_host_deposit(flight->api->host);
+        else if (good)
+            turn_again(flight);
     }
-    buf_wipe(&head);
+    digest_wipe(head.ptr, head.len); /* the token; not the whole storage */
+    buf_deinit(&head);
     return good;
 }
 
@@ -553,13 +522,25 @@ void fetch_start(struct flight *flight)
         fail(flight, PROBLEM_CIRCUIT_OPEN, "Rollout's host is failing: not tried until the next probe");
         return;
     }
+    turn_ask(flight);
+}
+
+void fetch_go(struct flight *flight)
+{
     if (!start_transfer(flight, false))
         fail(flight, PROBLEM_OVERLOADED, "out of memory");
+    else
+        fetch_upload(flight);
+}
+
+void fetch_refused(struct flight *flight, const char *why)
+{
+    fail(flight, PROBLEM_RATE_LIMITED, why);
 }
 
 void fetch_abort(struct flight *flight, enum problem problem, const char *why)
 {
-    if (!retry_cancel(flight)) {
+    if (!retry_cancel(flight) && !turn_cancel(flight)) {
         if (!flight->transfer)
             return;
         upstream_cancel(flight->transfer);

@@ -62,9 +62,10 @@ static bool copy_query(struct flight *flight, const struct visit *visit)
 
 struct flight *flight_create(struct visit *visit)
 {
-    struct flight *flight = calloc(1, sizeof *flight + FLIGHT_ARENA_FIRST);
+    struct flight *flight = malloc(sizeof *flight + FLIGHT_ARENA_FIRST);
     if (!flight)
         return NULL;
+    memset(flight, 0, sizeof *flight); /* not the arena */
     atomic_init(&flight->refs, 1);
     pthread_mutex_init(&flight->lock, NULL);
     list_init(&flight->waiters);

@@ -1,4 +1,5 @@
 /* The request as upstream sees it: built from nothing, not edited (design threats T2, T3). */
+#include "base/digest.h"
 #include "base/random.h"
 #include "internal.h"
 #include "wire/wire.h"
@@ -150,8 +151,12 @@ static void put_trace(struct buf *out, const struct http_fields *fields)
         put_line(out, SLICE("traceparent"), value);
         return;
     }
-    buf_append_format(out, "traceparent: 00-%016llx%016llx-%016llx-00\r\n", (unsigned long long)random_u64(),
-                      (unsigned long long)(random_u64() | 1), (unsigned long long)(random_u64() | 1));
+    uint64_t ids[3] = {random_u64(), random_u64() | 1, random_u64() | 1}; /* neither id may be all zero */
+    buf_append_text(out, "traceparent: 00-");
+    digest_hex(out, ids, 2 * sizeof *ids);
+    buf_append_char(out, '-');
+    digest_hex(out, &ids[2], sizeof *ids);
+    buf_append_text(out, "-00\r\n");
 }
 
 static void put_via(struct buf *out, const struct http_request *request, bool shared)
@@ -162,7 +167,7 @@ static void put_via(struct buf *out, const struct http_request *request, bool sh
         buf_append_slice(out, via);
         buf_append_text(out, ", ");
     }
-    buf_append_format(out, "1.%d rollout-gateway\r\n", request->minor);
+    buf_append_text(out, request->minor == 0 ? "1.0 rollout-gateway\r\n" : "1.1 rollout-gateway\r\n");
 }
 
 /* Only validators that upstream itself gave mean something to it (RFC 9111 4.3.1). */

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "caller/caller.h"
+#include "limit/limit.h"
 #include "pipeline/pipeline.h"
 #include "route/route.h"
 
@@ -65,6 +66,7 @@ struct pipeline_shared {
     struct store *store;
     int caller_table;
     struct upstream_hosts *hosts;
+    struct limit *limit;
     struct flight_shard shards[FLIGHT_SHARDS];
 };
 
@@ -76,7 +78,8 @@ struct pipeline {
     struct caller_desk *desk;
     struct pipeline_settings *settings;
     unsigned active;
-    struct list air; /* flights whose transfer runs on this worker */
+    struct list air; /* flights whose transfer runs on this worker, or waits for its turn */
+    struct loop_timer turns; /* the queue of limit/: armed always */
     struct {
         _Atomic uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
         _Atomic uint64_t statuses[6];
@@ -119,6 +122,8 @@ struct visit {
     int upstream_status;                /* 0: none asked */
     int64_t ttl_ms;
 
+    struct slice limits;                /* RateLimit lines of the flight that answers it, copied */
+    uint64_t retry_after_s;             /* of a refusal by limit/ */
     unsigned tries;                     /* requests that its flight had sent */
     struct loop_timer patience;         /* Prefer: wait */
 
@@ -180,7 +185,7 @@ struct flight {
     struct arena arena;
     struct cache_query query;       /* the opener's, copied: for Vary and the policy */
     struct cache_answer answer;
-    struct slice tenant, credential_id;
+    struct slice tenant, credential_id, service;
     struct cache_subject subject;
     enum method method;
     struct slice request_head;      /* up to where our own identity comes: to send it again */
@@ -196,8 +201,13 @@ struct flight {
     bool strike;                    /* core/credentials: secrets are struck out before anybody sees the body */
     bool retried;                   /* the one re-mint after a 401 was used */
     bool swallowing;                /* the 401's body is being passed over */
+    uint64_t swallowed;             /* … so much of it */
     struct buf held;                /* body bytes taken from the sender, not yet by upstream */
     bool unsafe;
+    struct limit_turn turn;
+    bool queued;                    /* waits for its turn */
+    bool left;                      /* gave that up while the turn was on its way: on_turn ends it */
+    bool background;                /* a refresh that nobody asked for */
     unsigned tries;                 /* requests sent, the present one included */
     uint64_t deadline_ms;           /* of all tries; 0 before the first */
     uint64_t pause_ms;              /* before the next try */
@@ -207,6 +217,8 @@ struct flight {
     struct loop_task resume;
 
     /* the head: written once */
+    struct slice limits;            /* RateLimit lines; also of a refusal */
+    uint64_t retry_after_s;         /* of a refusal */
     int status;
     struct slice block;             /* field lines for clients, made once */
     uint64_t length;                /* of upstream's body; SERVER_LENGTH_UNKNOWN */
@@ -250,7 +262,7 @@ struct waiter {
     uint64_t cursor;        /* guarded by the flight's lock */
 };
 
-enum { FLIGHT_WINDOW = 256 * 1024, VISIT_BACKLOG = 256 * 1024, VISIT_HOLD = 64 * 1024 };
+enum { FLIGHT_WINDOW = 256 * 1024, VISIT_BACKLOG = 256 * 1024, VISIT_HOLD = 64 * 1024, SWALLOW_MAX = 64 * 1024 };
 
 /* flight.c */
 /* A flight with one reference for the caller, not yet started. NULL: no memory. */
@@ -277,10 +289,22 @@ struct flight *flight_join(struct visit *visit, struct cache_found *found, bool 
 void fetch_start(struct flight *flight);
 /* Nobody waits any more, or the sender's body broke. */
 void fetch_cancel(struct flight *flight);
+/* Its turn has come. */
+void fetch_go(struct flight *flight);
+/* … will not come. */
+void fetch_refused(struct flight *flight, const char *why);
 /* The next try. */
 void fetch_again(struct flight *flight);
 /* Ends what is in the air. */
 void fetch_abort(struct flight *flight, enum problem problem, const char *why);
+
+/* The body so far in one run of bytes: the only segment, or a copy (*copied: to be freed). NULL: no memory. */
+char *fetch_whole_body(const struct flight *flight, bool *copied);
+
+/* strike.c */
+enum { STRIKE_MAX = 1024 * 1024 };
+/* Puts the struck body in the place of what came. False: it cannot be read, and is not passed on. */
+bool strike_body(struct flight *flight);
 
 /* upload.c */
 /* The sender has (more) body. */
@@ -295,6 +319,21 @@ bool retry_failure(struct flight *flight, enum upstream_failure failure, bool se
 bool retry_passed_over(struct flight *flight);
 /* Was the flight in the pause between two tries? It is not any more. */
 bool retry_cancel(struct flight *flight);
+
+/* turn.c: limit/ before and behind the transfer */
+/* With the worker. False: no memory. */
+bool turns_open(struct pipeline *pipeline);
+void turns_close(struct pipeline *pipeline);
+/* Asks for the flight's turn; fetch_go or fetch_refused follows, now or later. */
+void turn_ask(struct flight *flight);
+/* Was the flight waiting for its turn? It is not any more. */
+bool turn_cancel(struct flight *flight);
+/* One more request of the same flight goes up. */
+void turn_again(struct flight *flight);
+/* What upstream thinks of our pace; notes the RateLimit lines. */
+void turn_answered(struct flight *flight, const struct http_response *head);
+/* The flight is over. */
+void turn_end(struct flight *flight);
 
 /* forward.c */
 /* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL when it does not fit,

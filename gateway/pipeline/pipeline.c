@@ -10,7 +10,8 @@ enum { KEYED_MAX = 4096 };
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, int caller_table)
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, struct limit *limit,
+                                               int caller_table)
 {
     struct pipeline_shared *shared = calloc(1, sizeof *shared);
     if (!shared)
@@ -18,6 +19,7 @@ struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token
     shared->cache = cache;
     shared->tokens = tokens;
     shared->store = store;
+    shared->limit = limit;
     shared->caller_table = caller_table;
     shared->hosts = upstream_hosts_create();
     if (!shared->hosts) {
@@ -64,7 +66,7 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
     list_init(&pipeline->air);
     pipeline->view = store_view_create(shared->store);
     pipeline->desk = caller_desk_create(shared->store, shared->caller_table);
-    if (!pipeline->view || !pipeline->desk) {
+    if (!pipeline->view || !pipeline->desk || !turns_open(pipeline)) {
         caller_desk_destroy(pipeline->desk);
         store_view_destroy(pipeline->view);
         free(pipeline);
@@ -88,6 +90,7 @@ void pipeline_destroy(struct pipeline *pipeline)
 {
     if (!pipeline)
         return;
+    turns_close(pipeline);
     caller_desk_destroy(pipeline->desk);
     store_view_destroy(pipeline->view);
     pipeline_settings_release(pipeline->settings);

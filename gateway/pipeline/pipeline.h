@@ -7,6 +7,7 @@
 
 #include "cache/cache.h"
 #include "event/event.h"
+#include "limit/limit.h"
 #include "server/server.h"
 #include "store/store.h"
 #include "token/token.h"
@@ -50,8 +51,9 @@ void pipeline_settings_release(struct pipeline_settings *settings);
 
 /* --- what workers share --------------------------------------------------------------------------------------- */
 
-/* Borrows all three; caller_table is the index of CALLER_TABLES in the store. NULL when out of memory. */
-struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, int caller_table);
+/* Borrows all four; caller_table is the index of CALLER_TABLES in the store. NULL when out of memory. */
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, struct limit *limit,
+                                               int caller_table);
 void pipeline_shared_destroy(struct pipeline_shared *shared);
 
 /* --- a worker's pipeline -------------------------------------------------------------------------------------- */
@@ -111,6 +113,8 @@ struct pipeline_stats {
 void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);
 
 /* How the gateway would treat a request, without sending it (contract 10, `explain`): appends JSON. On the worker's loop. */
-int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct arena *arena, struct buf *out);
+/* `caller`: the name of a service key that it would come with, or empty: may it? */
+int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct slice caller, struct arena *arena,
+                     struct buf *out);
 
 #endif

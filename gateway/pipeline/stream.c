@@ -28,9 +28,11 @@ static void launch(struct visit *visit, struct flight *flight, struct cache_entr
 {
     flight->validating = retained(validating); /* the flight's */
     flight->strike = visit->api->is_core && slice_equal(visit->subject.entity, SLICE("credentials"));
+    flight->service = visit->caller ? visit->caller->spec.name : SLICE(""); /* borrowed for this call */
     forward_head(flight, visit, validating);
     fetch_start(flight);
-    if (flight->upload_framing != FRAMING_NONE && flight->transfer) {
+    flight->service = SLICE("");
+    if (flight->upload_framing != FRAMING_NONE && (flight->transfer || flight->queued)) {
         flight->sender = visit;
         fetch_upload(flight);
     }
@@ -126,6 +128,10 @@ void visit_refresh(struct visit *visit)
         flight_detach(visit); /* somebody is at it already */
         return;
     }
+    flight->background = true;
+    pthread_mutex_lock(&flight->lock);
+    flight->outlives = true; /* also those who look in and leave again: nobody has to wait for it */
+    pthread_mutex_unlock(&flight->lock);
     if (found.entry) {
         launch(visit, flight, found.entry);
         cache_release(found.entry);
@@ -198,7 +204,15 @@ static void progress_failed(struct visit *visit, struct flight *flight)
     }
     if (visit_answer_stale(visit, "stale-if-error"))
         return;
-    visit->outcome = PIPELINE_FAILED;
+    if (problem == PROBLEM_RATE_LIMITED && flight->background) { /* which this visit is not */
+        flight_detach(visit);
+        visit->collapsed = false;
+        visit->outcome = PIPELINE_MISS;
+        visit_fetch(visit);
+        return;
+    }
+    visit->outcome = problem == PROBLEM_RATE_LIMITED ? PIPELINE_REFUSED : PIPELINE_FAILED;
+    visit->retry_after_s = flight->retry_after_s;
     flight_detach(visit);
     answer_problem(visit, problem, why);
 }
@@ -301,6 +315,8 @@ void visit_progress(struct visit *visit)
     if (glance.phase == FLIGHT_WAITING)
         return;
     visit->tries = glance.tries;
+    if (glance.phase != FLIGHT_WAITING && flight->limits.len > 0 && visit->limits.len == 0)
+        visit->limits = arena_copy(&visit->x->arena, flight->limits);
     if (glance.phase == FLIGHT_FAILED) {
         progress_failed(visit, flight);
         return;

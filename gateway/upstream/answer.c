@@ -95,6 +95,7 @@ static enum step read_head(struct upstream_transfer *t, struct slice bytes)
     }
     t->head_done = true;
     t->status = head.status;
+    transfer_sample(t);
     t->keep = head.keep_alive && head.minor > 0;
     if (breaker_outcome_of_status(head.status) != BREAKER_GOOD) /* a good one has to end well, too */
         transfer_settle(t, breaker_outcome_of_status(head.status));

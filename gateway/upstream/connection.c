@@ -67,9 +67,9 @@ bool connection_is_quiet(struct connection *conn)
 
 /*
  * Two questions that libcurl can't answer are asked of the SSL object that it hands out
- * (CURLINFO_TLS_SSL_PTR); with another TLS library a body that ends with its connection counts as cut. The read
- * before makes libcurl count the connection as in use: without that it would
- * close it by its own rules, and knows no SSL object.
+ * (CURLINFO_TLS_SSL_PTR); with another TLS library a body that ends with its connection counts as cut. The
+ * read before makes libcurl count the connection as in use: without that it would close it by its own rules,
+ * and knows no SSL object.
  */
 bool connection_attach_tls(struct connection *conn)
 {

@@ -135,9 +135,23 @@ static void enter_idle(struct connection *conn)
         loop_timer_set(loop, &pool->sweep, end, on_sweep);
 }
 
+static bool has_leave(const struct pool *pool)
+{
+    return pool->open - pool->idle_count < cap_limit(&pool->cap, pool->upstream->options.connections_max);
+}
+
+void pool_sample(struct pool *pool, uint64_t latency_ms)
+{
+    unsigned busy = pool->open - pool->idle_count, max = pool->upstream->options.connections_max;
+
+    if (cap_sample(&pool->cap, latency_ms, busy, max, loop_now(pool->upstream->loop)) &&
+        pool->waiting_count > 0)
+        pool_pump_later(pool);
+}
+
 struct connection *pool_take_idle(struct pool *pool)
 {
-    while (!list_empty(&pool->idle)) {
+    while (!list_empty(&pool->idle) && has_leave(pool)) {
         struct connection *conn = container_of(pool->idle.next, struct connection, node);
         leave_idle(conn);
         if (idle_ends_at(conn) > loop_now(pool->upstream->loop) && connection_is_quiet(conn)) {
@@ -185,9 +199,25 @@ static bool has_place(struct pool *pool)
     return pool->open < pool->upstream->options.connections_max;
 }
 
+/* Connections are idle beside those who wait only while the cap holds them back. Who has met a stale one
+ * wants none. */
+static void serve_from_idle(struct pool *pool)
+{
+    struct connection *conn;
+
+    while (pool->waiting_count > 0 && !first_waiting(pool)->retried && (conn = pool_take_idle(pool))) {
+        struct upstream_transfer *t = first_waiting(pool);
+        pool_unwait(t);
+        transfer_begin(t, conn);
+    }
+}
+
 void pool_pump(struct pool *pool)
 {
-    while (!pool->upstream->closing && pool->connecting < pool->waiting_count && has_place(pool)) {
+    if (pool->upstream->closing)
+        return;
+    serve_from_idle(pool);
+    while (pool->connecting < pool->waiting_count && has_leave(pool) && has_place(pool)) {
         if (connect_start(pool) != 0)
             transfer_fail(first_waiting(pool), UPSTREAM_NOMEM, "out of memory");
     }
@@ -211,12 +241,13 @@ static bool may_idle(const struct connection *conn)
            old > loop_now(upstream->loop);
 }
 
-/* To whoever waits longest; or to the idle ones. */
+/* To whoever waits longest, if it may go on being busy; or to the idle ones. */
 static void hand_on(struct connection *conn)
 {
     struct pool *pool = conn->pool;
+    unsigned busy = pool->open - pool->idle_count;
 
-    if (pool->waiting_count > 0) {
+    if (pool->waiting_count > 0 && busy <= cap_limit(&pool->cap, pool->upstream->options.connections_max)) {
         struct upstream_transfer *t = first_waiting(pool);
         pool_unwait(t);
         transfer_begin(t, conn);

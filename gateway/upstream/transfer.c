@@ -72,6 +72,19 @@ static void expect(struct upstream_transfer *t, uint64_t within_ms, enum upstrea
     loop_timer_set(loop, &t->timer, deadline, on_timer);
 }
 
+/* How fast a body goes up is its sender's doing. */
+void transfer_sample(struct upstream_transfer *t)
+{
+    if (t->framing == FRAMING_NONE)
+        pool_sample(t->pool, loop_now(t->upstream->loop) - t->begun_ms);
+}
+
+static void on_silence(struct upstream_transfer *t)
+{
+    transfer_sample(t);
+    transfer_fail(t, t->expiry, "no answer began in time");
+}
+
 static void on_timer(struct loop_timer *timer)
 {
     struct upstream_transfer *t = container_of(timer, struct upstream_transfer, timer);
@@ -81,7 +94,7 @@ static void on_timer(struct loop_timer *timer)
     else if (t->paused && t->out_done == t->out.len)
         expect(t, 0, UPSTREAM_TOTAL_TIMEOUT);
     else if (t->expiry == UPSTREAM_FIRST_BYTE_TIMEOUT)
-        transfer_fail(t, t->expiry, "no answer began in time");
+        on_silence(t);
     else
         transfer_fail(t, t->expiry, "the connection stalled");
 }
@@ -274,6 +287,7 @@ static void attach(struct upstream_transfer *t, struct connection *conn)
     conn->transfer = t;
     t->conn = conn;
     t->state = TRANSFER_ACTIVE;
+    t->begun_ms = loop_now(t->upstream->loop);
     t->out_done = 0;
     if (conn->requests++ > 0)
         counter_add(&t->upstream->reuses, 1);

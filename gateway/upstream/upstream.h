@@ -69,11 +69,11 @@ enum upstream_failure {
 const char *upstream_failure_name(enum upstream_failure failure);
 
 /*
- * A host as all workers see it: its circuit breaker, and the budget that repetitions are paid from. The register
- * is shared: any thread, a lock held for a few dozen instructions. A transfer that names its host is let through or
- * refused by the breaker (UPSTREAM_OPEN), and tells it how it went: failures to connect, resets before the head,
- * timeouts, 502, 503 and 504 are bad; what its user cancels says nothing. Where a host is taken, NULL means: none,
- * never open, no budget.
+ * A host as all workers see it: its circuit breaker, and the budget that repetitions are paid from. The
+ * register is shared: any thread, a lock held for a few dozen instructions. A transfer that names its host is
+ * let through or refused by the breaker (UPSTREAM_OPEN), and tells it how it went: failures to connect,
+ * resets before the head, timeouts, 502, 503 and 504 are bad; what its user cancels says nothing. Where a
+ * host is taken, NULL means: none, never open, no budget.
  */
 struct upstream_hosts;
 struct upstream_host;
@@ -83,8 +83,8 @@ const char *upstream_circuit_name(enum upstream_circuit circuit);
 /* NULL when out of memory. */
 struct upstream_hosts *upstream_hosts_create(void);
 void upstream_hosts_destroy(struct upstream_hosts *hosts);
-/* By scheme and authority; made when it is not known, and lives as long as the register. NULL: no memory, or more
- * than 256 of them (reloads that name ever new hosts). */
+/* By scheme and authority; made when it is not known, and lives as long as the register. NULL: no memory, or
+ * more than 256 of them (reloads that name ever new hosts). */
 struct upstream_host *upstream_host_find(struct upstream_hosts *hosts, const struct upstream_origin *origin);
 /* Would a transfer that starts now be refused? Counts as a refusal: for who then does not start it. */
 bool upstream_host_refuses(struct upstream_host *host, uint64_t now_ms);
@@ -121,7 +121,7 @@ struct upstream_request {
     const struct upstream_origin *origin;
     struct upstream_host *host; /* or NULL; outlives the transfer */
     uint64_t caller;            /* hash of whose request it is: one caller's bad answers are not the host's */
-    uint64_t deadline_ms;       /* of the whole, from upstream_deadline for an earlier try; 0: total_ms from now */
+    uint64_t deadline_ms; /* of the whole, from upstream_deadline for an earlier try; 0: total_ms from now */
     enum method method;
     struct slice head; /* the whole serialised head, empty line included; copied */
     enum http_framing
@@ -141,7 +141,8 @@ void upstream_close(struct upstream *upstream, void (*on_closed)(void *arg), voi
 int upstream_global_init(void) MUST_CHECK;
 void upstream_global_deinit(void);
 
-/* When a request that starts now has to be over: later tries of it get the same. UINT64_MAX without total_ms. */
+/* When a request that starts now has to be over: later tries of it get the same. UINT64_MAX without total_ms.
+ */
 uint64_t upstream_deadline(const struct upstream *upstream);
 /* NULL when out of memory. */
 struct upstream_transfer *upstream_start(struct upstream *upstream, const struct upstream_request *request);

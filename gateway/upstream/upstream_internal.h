@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "upstream/breaker.h"
+#include "upstream/cap.h"
 #include "upstream/upstream.h"
 #include "wire/wire.h"
 
@@ -75,6 +76,7 @@ struct pool {
     struct list busy;    /* connections that connect or carry a transfer */
     struct list waiting; /* transfers, oldest first */
     unsigned open, connecting, idle_count, waiting_count;
+    struct cap cap; /* of those that connect or carry a transfer */
     struct loop_timer sweep;
     struct loop_task pump;
     bool pump_queued;
@@ -115,7 +117,8 @@ struct upstream_transfer {
 
     struct upstream_host *host; /* or NULL */
     struct breaker_ticket ticket;
-    int status; /* of the answer; 0 before its head */
+    uint64_t begun_ms; /* on its present connection */
+    int status;        /* of the answer; 0 before its head */
 
     struct loop_timer timer;
     uint64_t total_deadline;
@@ -164,9 +167,11 @@ void connection_close(struct connection *conn);
 /* --- pool.c -------------------------------------------------------------------------- */
 /* NULL when out of memory. */
 struct pool *pool_find(struct upstream *upstream, const struct upstream_origin *origin);
-/* An idle connection that is fit for use, or NULL. */
+/* An idle connection that is fit for use, or NULL, also when as many are busy as may be. */
 struct connection *pool_take_idle(struct pool *pool);
 void pool_wait(struct pool *pool, struct upstream_transfer *t, bool first);
+/* The first byte of an answer came, or was awaited in vain, so long after its request began. */
+void pool_sample(struct pool *pool, uint64_t latency_ms);
 void pool_unwait(struct upstream_transfer *t);
 /* Opens what those who wait need. */
 void pool_pump(struct pool *pool);
@@ -186,6 +191,8 @@ void pool_destroy(struct pool *pool);
 void transfer_begin(struct upstream_transfer *t, struct connection *conn);
 /* Tells the host's breaker how it went; only the first time counts. */
 void transfer_settle(struct upstream_transfer *t, enum breaker_outcome outcome);
+/* An answer begins, or is awaited no more: tells the pool how long that took. */
+void transfer_sample(struct upstream_transfer *t);
 /* Leaves connection and queue; on_fail comes in a later turn. */
 void transfer_fail(struct upstream_transfer *t, enum upstream_failure failure, const char *why);
 /* The connection ended before any answer: once more on another one if that can do no harm, else `failure`. */

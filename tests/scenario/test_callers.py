@@ -12,6 +12,7 @@ import requests
 
 from conftest import BINARY, Gateway, configuration, problem_of, wait_for
 from test_operation import run
+from test_tls import authority, listener, trust  # noqa: F401 (authority is a fixture)
 
 KEY = re.compile(r"^rgk_[A-Za-z0-9_-]{43}$")
 STRANGER = "rgk_" + "A" * 43
@@ -59,8 +60,11 @@ def on_all_workers(gateway, headers, count=24):
 
 def test_an_open_gateway_asks_from_the_first_key_on(gateway):
     assert gateway.get("/crm/people").status_code == 200
-    refused(gateway.get("/crm/people", headers=bearer(STRANGER)), 401, "unauthenticated", "key-unknown")
+    for headers in (bearer(STRANGER), own(STRANGER), own("rgk_x")):
+        assert gateway.get("/crm/people", headers=headers).status_code == 200
     key = create(gateway, "billing")
+    refused(gateway.get("/crm/people", headers=own("rgk_x")), 401, "unauthenticated", "key-malformed")
+    refused(gateway.get("/crm/people", headers=bearer(STRANGER)), 401, "unauthenticated", "key-unknown")
     refused(gateway.get("/crm/people"), 401, "unauthenticated", "key-missing")
     assert gateway.get("/crm/people", headers=bearer(key)).status_code == 200
     assert gateway.get("/crm/people", headers=own(key)).status_code == 200
@@ -156,7 +160,7 @@ ASKED = [
     ("POST", "acme", "crm", "methods"),
     ("DELETE", "acme", "crm", "methods"),
     ("PURGE", "acme", "crm", "methods"),
-    ("get", "acme", "crm", "methods"),
+    ("PATCH", "acme", "crm", "methods"),
 ]
 RULED = {"tenants": ["acme", "acme-*"], "apis": ["crm"], "methods": ["GET", "HEAD"]}
 
@@ -408,6 +412,31 @@ def test_a_key_is_in_no_log_and_no_answer_but_its_own(gateway, origin):
             assert key["key"].encode() not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("caller, tenant, method, code, rule", [
+    ("ruled", "acme", "GET", None, None),
+    ("ruled", "globex", "GET", "forbidden", "tenants"),
+    ("ruled", "acme", "POST", "forbidden", "methods"),
+    ("nobody", "acme", "GET", "unauthenticated", None),
+    (None, "globex", "POST", None, None),
+])
+def test_explain_tells_what_a_caller_may(gateway, caller, tenant, method, code, rule):
+    create(gateway, "ruled", **RULED)
+    named = ["--caller", caller] if caller else []
+    done = run("explain", tenant, method, "/crm/people", "--json", "-c", str(admin_config(gateway)), *named)
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    assert (value.get("problem"), value.get("rule"), value.get("caller")) == (code, rule, caller)
+    assert ("upstream" in value) == (code is None)
+
+
+def admin_config(gateway):
+    """The gateway's configuration with the port that the kernel chose."""
+    path = gateway.directory / "told.json"
+    listen = {**gateway.config["listen"], "admin": gateway.admin.removeprefix("http://")}
+    path.write_text(json.dumps({**gateway.config, "listen": listen}))
+    return path
+
+
 def test_keys_survive_a_kill(gateway):
     key, ended = create(gateway, "billing"), create(gateway, "ended")
     revoke(gateway, ended)
@@ -429,6 +458,46 @@ def test_allow_anonymous_lets_in_who_presents_nothing(make_gateway, origin):
     gateway.write_config()
     assert requests.post(gateway.admin + "/v1/reload", timeout=10).status_code == 200
     wait_for(lambda: on_all_workers(gateway, {}) == {401}, what="the reload")
+
+
+# --- mutual TLS
+
+def test_a_certificate_stands_for_the_key_that_lists_it(make_gateway, origin, authority):  # noqa: F811
+    server = authority.issue("server")
+    billing = authority.issue("billing", "Billing", "DNS:billing.internal")
+    search = authority.issue("search", "Search", "DNS:search.internal,URI:spiffe://internal/search")
+    other = authority.issue("other", "Other", None)
+    gateway = make_gateway({"crm": {"url": origin.url}}, listen={"data": listener(server, authority.file)})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    gateway.map("globex", "cred-globex", apis=["crm"])
+
+    def ask(cert, tenant="acme", headers=None):
+        gateway.session.close()
+        trust(gateway, authority, cert)
+        return gateway.get("/crm/people", tenant=tenant, headers=headers)
+
+    # Without keys the CA's word is enough.
+    assert {ask(cert).status_code for cert in (billing, search, other)} == {200}
+    first = create(gateway, "billing", tenants=["acme"], peers=["dns:billing.internal"])
+    second = create(gateway, "search", tenants=["globex"], peers=["uri:spiffe://internal/search"])
+    plain = create(gateway, "plain", tenants=["acme"])
+    assert ask(billing).status_code == 200
+    refused(ask(billing, "globex"), 403, "forbidden", "tenants")
+    assert ask(search, "globex").status_code == 200
+    refused(ask(search), 403, "forbidden", "tenants")
+    refused(ask(other), 401, "unauthenticated", "peer-unknown")
+    # A certificate that is nobody's beside a key; one that is somebody else's; one's own.
+    assert ask(other, headers=bearer(plain)).status_code == 200
+    refused(ask(search, headers=bearer(first)), 401, "unauthenticated", "peer-differs")
+    refused(ask(billing, "globex", headers=own(second)), 401, "unauthenticated", "peer-differs")
+    assert ask(billing, headers=own(first)).status_code == 200
+    # Nothing that a client writes is a peer's name.
+    for name in ("X-Peer-Name", "X-Client-Cert", "X-SSL-Client-S-DN", "X-Forwarded-Client-Cert", "Client-Cert"):
+        refused(ask(other, headers={name: "dns:billing.internal"}), 401, "unauthenticated", "peer-unknown")
+    revoke(gateway, first)
+    refused(ask(billing), 401, "unauthenticated", "peer-unknown")
+    wait_for(lambda: any(line.get("caller") == "billing" and line.get("peer") == "dns:billing.internal"
+                         for line in gateway.events("request")), what="the access line")
 
 
 # --- listeners that others can reach

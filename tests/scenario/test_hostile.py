@@ -19,6 +19,8 @@ from hostile_cases import CUT, DECLINED, REFUSED, TAKEN, Reader, Strict
 
 # Freed memory that a sanitizer keeps back is not the gateway's.
 LEAN = {"ASAN_OPTIONS": ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1", "thread_local_quarantine_size_kb=16"]))}
+# Limits are not what is tried here.
+WIDE = {"tenant": {"rate": "100000/s", "burst": 100000, "concurrency": 10000, "max_wait": "60s"}}
 EVIL = re.compile(rb"evil|smuggled", re.I)
 
 
@@ -31,7 +33,7 @@ def strict():
 
 @pytest.fixture
 def front(make_gateway, strict):
-    made = make_gateway({"crm": {"url": strict.url + "/api"}}, env=LEAN)
+    made = make_gateway({"crm": {"url": strict.url + "/api"}}, env=LEAN, limits=WIDE)
     made.map("acme", "cred-acme", app_key="followupboss", apis=["crm"])
     made.map("globex", "cred-globex", app_key="lofty", apis=["crm"])
     return made
@@ -199,15 +201,27 @@ def ask(gateway, target, tenant="acme", fields=b"", method=b"GET", version=b"HTT
         return Reader(sock).answer(method)
 
 
+def ask_closed(gateway, target, tenant):
+    """The same, once the circuit is closed again."""
+    for _ in range(60):
+        got = ask(gateway, target, tenant)
+        if not got or b"circuit-open" not in got[2]:
+            break
+        time.sleep(0.1)
+    return got
+
+
 def says(data):
     return b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(data) + data
 
 
 @pytest.mark.parametrize("keep", [False, True], ids=["closes", "stays"])
-def test_hostile_answers(make_gateway, strict, keep):
+@pytest.mark.parametrize("half", [0, 1])
+def test_hostile_answers(make_gateway, keep, half):
     """T8: what is no answer is never one; what broke off is cut; what came too much goes to nobody."""
     wanted = list(cases.answers())
     assert len(wanted) > 100
+    wanted = wanted[half::2]
 
     def answer(heard):
         number = re.search(rb"/case/(\d+)", heard.target)
@@ -223,16 +237,16 @@ def test_hostile_answers(make_gateway, strict, keep):
             return None
         return data
 
-    strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, timeouts={"idle": "2s", "first_byte": "2s"})
-    gateway.map("acme", "cred-acme", app_key="a", apis=["crm"])
-    gateway.map("globex", "cred-globex", app_key="b", apis=["crm"])
+    origins = [Strict(answer) for _ in wanted]  # one each: what one does must not open the circuit for the next
+    gateway = make_gateway({f"case{i}": {"url": origin.url + "/api"} for i, origin in enumerate(origins)}, timeouts={"idle": "2s", "first_byte": "2s"})
+    gateway.map("acme", "cred-acme", app_key="a")
+    gateway.map("globex", "cred-globex", app_key="b")
 
     def play_answer(number):
         name, _, good = wanted[number]
-        got = ask(gateway, b"/crm/case/%d" % number)
-        after = [ask(gateway, b"/crm/after/%d/%d" % (number, i), "globex") for i in range(2)]
-        again = ask(gateway, b"/crm/case/%d" % number, "globex", version=b"HTTP/1.0")
+        got = ask(gateway, b"/case%d/case/%d" % (number, number))
+        after = [ask_closed(gateway, b"/case%d/after/%d/%d" % (number, number, i), "globex") for i in range(2)]
+        again = ask(gateway, b"/case%d/case/%d" % (number, number), "globex", version=b"HTTP/1.0")
         for i, one in enumerate(after):
             if not one or one[2] != b"/api/after/%d/%d" % (number, i):
                 return name, "the next answer", one
@@ -247,6 +261,8 @@ def test_hostile_answers(make_gateway, strict, keep):
 
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         wrong = [w for w in pool.map(play_answer, range(len(wanted))) if w]
+    for origin in origins:
+        origin.stop()
     assert not wrong, "\n".join(str(w)[:600] for w in wrong)
 
 
@@ -274,7 +290,7 @@ def test_late_bytes_go_to_nobody(make_gateway, strict, first, wait):
         return late
 
     strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, workers=1)
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE, workers=1)
     gateway.map("acme", "cred-acme", app_key="a", apis=["crm"])
     gateway.map("globex", "cred-globex", app_key="b", apis=["crm"])
     for i in range(5):
@@ -299,7 +315,7 @@ def test_cut_means_cut_and_is_kept_by_nobody(make_gateway, strict):
         return None
 
     strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="a", apis=["crm"])
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         for how in (b"length", b"chunked"):
@@ -328,7 +344,7 @@ def test_dripping_answers_end_at_the_total_time(make_gateway, strict):
         return None
 
     strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, timeouts={"total": "60s"})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE, timeouts={"total": "60s"})
     gateway.map("acme", "cred-acme", app_key="a", apis=["crm"])
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(ask, gateway, b"/crm/%s/%d" % (part, i)) for part in (b"head", b"body") for i in range(3)]
@@ -377,7 +393,7 @@ def subject(heard):
 def test_tenants_never_cross(make_gateway, strict):
     """F5: thousands of random requests over kept connections, tenants and credentials with names that run into each other."""
     strict.answer = owner_answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}, "tms": {"url": strict.url + "/tms/api"}}, cache={"memory": "2MiB", "default": {"ttl": "5s"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}, "tms": {"url": strict.url + "/tms/api"}}, limits=WIDE, cache={"memory": "2MiB", "default": {"ttl": "5s"}})
     tenants = [t for t in TENANTS if t not in (".", "..")]  # a client's library may resolve these in a path
     for tenant in tenants:
         for app in ("one", "two"):
@@ -430,7 +446,7 @@ def test_collapsed_requests_stay_with_their_tenants(make_gateway, strict):
         return owner_answer(heard)
 
     strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     tenants = ["a", "ab", "abc", "b"]
     for tenant in tenants:
         gateway.map(tenant, f"cred-{tenant}", app_key="x", apis=["crm"])
@@ -447,7 +463,7 @@ def test_collapsed_requests_stay_with_their_tenants(make_gateway, strict):
 
 def test_one_tenants_validator_opens_nothing_of_anothers(make_gateway, strict):
     strict.answer = owner_answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     for tenant in ("a", "b"):
         gateway.map(tenant, f"cred-{tenant}", app_key="x", apis=["crm"])
     for fields in (b'If-None-Match: "same"\r\n', b"If-None-Match: *\r\n", b"Range: bytes=0-9\r\n", b"Cache-Control: only-if-cached\r\n"):
@@ -478,7 +494,7 @@ def mirror(heard):
 def test_what_one_client_says_is_in_no_others_answer(make_gateway, strict, path):
     """F7: unkeyed fields, bodies and methods leave nothing behind for the next client of the same tenant."""
     strict.answer = mirror
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     left = []
     for i, name in enumerate(POISONS):
@@ -492,7 +508,7 @@ def test_what_one_client_says_is_in_no_others_answer(make_gateway, strict, path)
 
 def test_bodies_and_methods_poison_nothing(make_gateway, strict):
     strict.answer = mirror
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
 
     def poison(target, method, fields=b"", body=b""):
@@ -530,7 +546,7 @@ def test_partial_failed_and_private_answers_are_not_kept(make_gateway, strict):
         return said[key] if first else says(b"good")
 
     strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     for key in said:
         first = ask(gateway, b"/crm/kept/" + key)
@@ -542,7 +558,7 @@ def test_partial_failed_and_private_answers_are_not_kept(make_gateway, strict):
 
 def test_queries_are_not_one_another(make_gateway, strict):
     strict.answer = lambda heard: says(heard.target)
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     for target in (b"/crm/q", b"/crm/q?", b"/crm/q?a", b"/crm/q?a=", b"/crm/q?a=1&a=2", b"/crm/q?a=2&a=1", b"/crm/q?a=1;a=2", b"/crm/q?A=1", b"/crm/q?a=%31", b"/crm/q?a=1&utm_source=x", b"/crm/q?a=1", b"/crm/q/", b"/crm/Q",
                    b"/crm/q?a=+", b"/crm/q?a=%20", b"/crm/q;a", b"/crm/q%3Fa", b"/crm/q?%61=1", b"/crm/q?_method=DELETE", b"/crm/q%23"):
@@ -553,7 +569,7 @@ def test_queries_are_not_one_another(make_gateway, strict):
 
 def test_unknown_fields_go_up_and_split_what_is_kept(make_gateway, strict):
     strict.answer = mirror
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     for fields, mark in ((b"X-Flavour: sweet\r\n", b"X-Flavour: sweet"), (b"X-Flavour: sour\r\n", b"X-Flavour: sour"), (b"X-Flavour: sweet\r\nX-Salt: y\r\n", b"X-Salt: y"), (b"", b"")):
         for hit in (False, True):
@@ -577,7 +593,7 @@ def test_who_wants_a_new_answer_waits_for_no_older_request(make_gateway, strict,
         return says(b"answer %d" % number)
 
     strict.answer = answer
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(ask, gateway, b"/crm/people")
@@ -595,7 +611,7 @@ def test_who_wants_a_new_answer_waits_for_no_older_request(make_gateway, strict,
 def test_forged_webhooks_change_nothing(make_gateway, strict):
     """T10: no form of a wrong signature, a damaged body or a foreign path reaches the cache."""
     strict.answer = lambda heard: says(b"%d" % heard.number)
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, sizes={"webhook_body": "4KiB"})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE, sizes={"webhook_body": "4KiB"})
     path = gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])["webhook_path"]
     other = gateway.map("globex", "cred-globex", app_key="x", apis=["crm"])["webhook_path"]
     before = ask(gateway, b"/crm/people/1")[2]
@@ -649,7 +665,7 @@ def test_forged_webhooks_change_nothing(make_gateway, strict):
 
 def test_the_operators_api_is_not_for_clients(make_gateway, strict):
     token = "admin-" + "t" * 40
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, env={"ADMIN_TOKEN": token}, admin={"token": {"env": "ADMIN_TOKEN"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE, env={"ADMIN_TOKEN": token}, admin={"token": {"env": "ADMIN_TOKEN"}})
     paths = ["/metrics", "/v1/config", "/v1/status", "/v1/tenants", "/v1/reload", "/livez", "/", "/admin", "/crm/../v1/config", "/crm/%2e%2e/metrics", "/crm/..%2fv1/config", "/t/acme/../../v1/config", "//v1/config", "/v1/tenants/acme/credentials/x"]
     for base in (gateway.data, gateway.webhooks):
         for path in paths:
@@ -669,7 +685,7 @@ def test_the_operators_api_is_not_for_clients(make_gateway, strict):
 
 
 def test_damaged_admin_json(make_gateway, strict):
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     url = gateway.admin + "/v1/tenants/acme/credentials/x"
     bodies = [b"{", b"[]", b"null", b"{}x", b'{"app_key":1}', b'{"app_key":null}', b'{"app_key":"' + b"a" * 100000 + b'"}', b'{"app_key":"a","apis":"crm"}', b'{"app_key":"a","apis":[1]}', 
               b'{"app_key":"a","apis":["crm","crm"]}', b'{"app_key":"a","apis":' + json.dumps(["crm"] * 1000).encode() + b"}", b'{"app_key":"a","default":"yes"}', b'{"app_key":"a","unknown":1}', b'{"app_key":"\xff"}', b'{"app_key":"a\\u0000b"}',
@@ -767,7 +783,7 @@ def test_slow_readers_hold_little_and_are_cut(make_gateway, strict):
     """Clients that ask for much and read nothing: back-pressure, then their time is over."""
     size = 8 * 1024 * 1024
     strict.answer = lambda heard: b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: %d\r\n\r\n" % size + bytes(size) if b"/big" in heard.target else says(b"small")
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, env=LEAN)
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, env=LEAN, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     gateway.get("/crm/people")
     before = memory(gateway)
@@ -924,7 +940,7 @@ def test_large_uploads_to_a_slow_origin_are_bounded(make_gateway):
             threading.Thread(target=drain, args=(sock,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    gateway = make_gateway({"crm": {"url": f"http://127.0.0.1:{listener.getsockname()[1]}/api"}}, env=LEAN)
+    gateway = make_gateway({"crm": {"url": f"http://127.0.0.1:{listener.getsockname()[1]}/api"}}, env=LEAN, limits=WIDE)
     gateway.map("acme", "cred-acme", app_key="x", apis=["crm"])
     before, size = memory(gateway), 1024 * 1024
     results = []
@@ -1136,7 +1152,7 @@ def test_damaged_command_lines_are_refused(directory):
 
 def test_a_page_behind_a_rebound_name_cannot_operate(make_gateway, strict):
     """DNS rebinding: evil.example points at loopback, so that Origin and Host agree."""
-    gateway = make_gateway({"crm": {"url": strict.url + "/api"}})
+    gateway = make_gateway({"crm": {"url": strict.url + "/api"}}, limits=WIDE)
     port = gateway.admin.rsplit(":", 1)[1]
     for host, status in (("evil.example", 403), (f"evil.example:{port}", 403), ("127.0.0.1.evil.example", 403), ("localhost.evil.example", 403), (f"127.0.0.1:{port}", 200), (f"localhost:{port}", 200), ("[::1]", 200)):
         for method, path in (("GET", "/v1/tenants"), ("GET", "/metrics"), ("GET", "/"), ("POST", "/v1/purge")):

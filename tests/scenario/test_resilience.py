@@ -306,7 +306,7 @@ def test_a_write_that_did_not_leave_is_tried_again(make_gateway, directory):
         with context.wrap_socket(sock, server_side=True) as secured:
             serve(secured)
     wreck.serve = serve_tls
-    gateway = make_gateway({"crm": {"url": f"https://127.0.0.1:{wreck.port}", "ca": str(directory / "cert.pem")}})
+    gateway = make_gateway({"crm": {"url": f"https://127.0.0.1:{wreck.port}", "ca": str(directory / "cert.pem")}}, workers=1)
     gateway.map("acme", "cred-acme", apis=["crm"])
     for body in (b"x" * 50000, b""):
         broken[0] = 1

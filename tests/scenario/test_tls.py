@@ -147,6 +147,7 @@ def test_links_say_https(secure, origin):
     assert value["_metadata"]["nextLink"].startswith(f"https://localhost:{secure.data_port}/"), value
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that the old versions are old is the point
 def test_old_versions_and_other_protocols_are_refused(secure, authority):
     old = context(authority)
     old.set_ciphers("ALL:@SECLEVEL=0")

@@ -212,15 +212,21 @@ def test_a_full_copy_evicts(make_gateway, origin):
     gateway.map("acme", "cred-acme")
     body = bytes(16000)
     origin.answer = lambda seen: (200, {"ETag": '"e"'}, body)
-    for n in range(1000):
+
+    def handled():
+        told = disk(gateway)
+        return told["written"] + told["dropped"]
+
+    for n in range(600):
         assert gateway.get(f"/crm/people/{n}").content == body
-    wait_for(lambda: disk(gateway)["written"] + disk(gateway)["dropped"] >= 1000, what="the queue empty")
+        if n % 4 == 3:  # the queue may hold an eighth of the memory: eight of these
+            wait_for(lambda n=n: handled() > n, what="the queue empty")
     told = disk(gateway)
     assert told["limit"] == 4 << 20 and 0 < told["bytes"] <= 4 << 20 and told["evicted"] > 0 and told["damaged"] == 0, told
-    assert told["dropped"] < 100, told
+    assert told["dropped"] < 30, told
     assert (gateway.directory / "cache" / "data.mdb").stat().st_size <= 4 << 20
     restart(gateway, True)
-    for n in reversed(range(800, 1000)):  # what came last, first
+    for n in reversed(range(400, 600)):  # what came last, first
         assert gateway.get(f"/crm/people/{n}").content == body
     assert disk(gateway)["restored"] > 30 and disk(gateway)["damaged"] == 0
     assert not [line for line in gateway.lines if '"level":"error"' in line]

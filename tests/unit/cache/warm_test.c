@@ -208,7 +208,7 @@ static void what_came_back_is_never_taken_for_fresh(void **state)
 
 static void what_memory_evicts_stays_on_disk(void **state)
 {
-    struct cache *cache = start_sized(*state, 1 << 20, SIZE);
+    struct cache *cache = start_sized(*state, 1 << 20, 8 * SIZE);
     struct request request;
     char path[32], body[4000];
     memset(body, 'b', sizeof body - 1);
@@ -366,6 +366,7 @@ static void a_collision_gives_nothing_away(void **state)
     cache = start(*state);
     expect_miss(cache, &request);
     assert_int_equal(stats_of(cache).damaged, 0);
+    assert_int_equal(stats_of(cache).restored, 0);
     request_deinit(&request);
     cache_destroy(cache);
 }
@@ -502,6 +503,8 @@ static void disk_never_replaces_memory(void **state)
     request.query.deps = cache_deps_of(cache, &people);
     cache_find(cache, &request.query, &found); /* a miss, and then somebody else stores */
     store_one(cache, &request, "ETag: \"2\"", "new");
+    request.query.deps =
+        cache_deps_of(cache, &(struct cache_subject){{"c", 1}, {"crm", 3}, {"other", 5}, {NULL, 0}});
     cache_warm_find(cache, &request.query, WALL * 1000, &found);
     assert_int_equal(found.decision, CACHE_HIT);
     assert_slice(cache_entry_body(found.entry), "new");

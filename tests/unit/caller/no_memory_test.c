@@ -53,7 +53,8 @@ static void making_fails_whole(void **state)
     static const char wiped[CALLER_KEY_LEN];
     struct fault fault;
     long failures = 0;
-    int rc = caller_change_create(&rig->change, FIRST_TABLE, &spec, 1, &fault); /* OpenSSL loads its own parts */
+    int rc =
+        caller_change_create(&rig->change, FIRST_TABLE, &spec, 1, &fault); /* OpenSSL loads its own parts */
     assert_int_equal(rc, 0);
     do {
         left = failures++;

@@ -151,9 +151,7 @@ static void test_who_leaves_frees_the_place(void **state)
     desk_close(&desk);
 }
 
-/* --- fairness
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- fairness ------------------------------------------------------------------------------------------ */
 
 static double jain(const double *x, size_t n)
 {
@@ -342,9 +340,7 @@ static void test_the_queue_is_bounded_but_not_by_the_greedy(void **state)
     desk_close(&desk);
 }
 
-/* --- background
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- background ---------------------------------------------------------------------------------------- */
 
 static void test_background_takes_what_is_left(void **state)
 {

@@ -595,6 +595,27 @@ static void closing_cuts_at_any_point(void **state)
 
 /* --- what a client may try on a connection that stands ------------------------------------------- */
 
+static void a_damaged_record_ends_the_connection(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, false);
+    each_version(v) for (int held = 0; held < 2; held++)
+    {
+        struct tls_client c;
+        tls_open(&rig, &c, &(struct hello){.version = versions[v]});
+        tls_say(&c, held ? GET("/hold") : GET("/a"));
+        settle(rig.f);
+        unsigned before = rig.f->gone;
+        client_send_bytes(&c.plain, "\x17\x03\x03\x00\x28 this is no record that we have sealed ", 45);
+        wait_for(rig.f, server_connections(rig.f->server) == 0);
+        assert_int_equal(rig.f->gone, before + (unsigned)held);
+        wait_for(rig.f, tls_ended(&c));
+        tls_close(&c);
+    }
+    rig_close(&rig);
+}
+
 static void renegotiation_is_refused(void **state)
 {
     (void)state;
@@ -823,6 +844,7 @@ int main(void)
         cmocka_unit_test(a_cut_answer_does_not_look_whole),
         cmocka_unit_test(drain_says_goodbye),
         cmocka_unit_test(closing_cuts_at_any_point),
+        cmocka_unit_test(a_damaged_record_ends_the_connection),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(keys_may_be_updated),
         cmocka_unit_test(nothing_but_key_updates_is_no_client),

@@ -9,6 +9,7 @@
 
 #include <lmdb.h>
 
+#include "store/store_internal.h"
 #include "unit/store/fixture.h"
 
 enum { MAP = 4 << 20 };
@@ -406,6 +407,20 @@ static void a_full_disk_fails_that_write_only(void **state)
     store_close(store);
 }
 
+/* What LMDB's assertion does before it ends the process. */
+static void a_condemned_file_is_not_met_again(void **state)
+{
+    struct place *place = *state;
+    struct store *store = open_disposable(place);
+    assert_int_equal(fill(store, 200, 300), 0);
+    disposable_condemn(store);
+    store_close(store);
+    assert_int_equal(count_aside(place, NULL), 1);
+    store = open_disposable(place);
+    assert_int_equal(count_records(store, TABLE_A, NULL), 0);
+    store_close(store);
+}
+
 static void a_boot_has_a_number(void **state)
 {
     (void)state;
@@ -428,6 +443,7 @@ int main(void)
         CASE(what_others_put_there_is_not_deleted),
         CASE(a_smaller_limit_begins_anew),
         CASE(room_is_told_and_comes_back),
+        CASE(a_condemned_file_is_not_met_again),
         cmocka_unit_test(a_boot_has_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,6 +259,32 @@ static void body_with_a_length_streams_with_back_pressure(void **state)
     upload(FRAMING_LENGTH);
 }
 
+/* The end of the body comes when there is room for nothing else. */
+static void the_last_chunk_always_finds_room(void **state)
+{
+    static char piece[64 * 1024];
+    struct rig rig;
+    struct call call;
+    (void)state;
+    memset(piece, 'x', sizeof piece);
+    rig_open(&rig, NULL);
+    call_init(&call, &rig);
+    call_request(
+        &call, &(struct upstream_request){
+                   .method = METHOD_POST,
+                   .framing = FRAMING_CHUNKED,
+                   .head = SLICE("POST /x HTTP/1.1\r\nHost: origin\r\nTransfer-Encoding: chunked\r\n\r\n")});
+    assert_int_equal(call_send(&call, slice_of(piece, sizeof piece), false), sizeof piece);
+    assert_int_equal(call_send(&call, slice_of(piece, 0), true), 0);
+    int fd = rig_accept(&rig);
+    rig_read_until(&rig, fd, "x\r\n0\r\n\r\n", NULL);
+    rig_write(&rig, fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    call_expect_ok(&call, 200, "");
+    close(fd);
+    call_deinit(&call);
+    rig_close(&rig);
+}
+
 static void chunked_body_streams_with_back_pressure(void **state)
 {
     (void)state;
@@ -440,6 +466,7 @@ int main(void)
         cmocka_unit_test(cancelling_a_complete_answer_keeps_the_connection),
         cmocka_unit_test(a_close_behind_held_back_bytes_loses_none),
         cmocka_unit_test(body_with_a_length_streams_with_back_pressure),
+        cmocka_unit_test(the_last_chunk_always_finds_room),
         cmocka_unit_test(chunked_body_streams_with_back_pressure),
         cmocka_unit_test(small_body_leaves_with_its_head),
         cmocka_unit_test(early_answer_is_delivered_and_the_connection_closed),

@@ -604,6 +604,90 @@ static void close_may_come_from_a_callback(void **state)
     }
 }
 
+/* --- the adaptive cap ------------------------------------------------------------------ */
+
+enum { MANY = 64 };
+
+struct crowd {
+    struct rig rig;
+    struct call calls[MANY];
+    int fds[MANY];
+};
+
+static void crowd_accept(struct crowd *crowd, int *open)
+{
+    int fd;
+    rig_turns(&crowd->rig, 20);
+    while (*open < MANY && (fd = rig_try_accept(&crowd->rig)) >= 0)
+        crowd->fds[(*open)++] = fd;
+}
+
+static bool has_request(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK) == 1;
+}
+
+/* All ask at once and are answered after so long, as many at a time as there come. The most that came at a
+ * time. */
+static int crowd_round(struct crowd *crowd, int *open, int64_t latency_ms)
+{
+    int answered = 0, most = 0;
+    for (int i = 0; i < MANY; i++) {
+        call_init(&crowd->calls[i], &crowd->rig);
+        call_get(&crowd->calls[i]);
+    }
+    while (answered < MANY) {
+        bool there[MANY] = {false};
+        int now = 0;
+        crowd_accept(crowd, open);
+        for (int i = 0; i < *open; i++)
+            now += there[i] = has_request(crowd->fds[i]);
+        rig_jump(&crowd->rig, now > 0 ? latency_ms : 0);
+        for (int i = 0; i < *open; i++)
+            if (there[i]) {
+                rig_read_request(&crowd->rig, crowd->fds[i]);
+                rig_write(&crowd->rig, crowd->fds[i], "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+        most = now > most ? now : most;
+        answered += now;
+    }
+    for (int i = 0; i < MANY; i++) {
+        call_expect_ok(&crowd->calls[i], 200, "ok");
+        call_deinit(&crowd->calls[i]);
+    }
+    return most;
+}
+
+static void a_host_that_slows_under_load_gets_less_of_it(void **state)
+{
+    struct upstream_options options = RIG_OPTIONS;
+    static struct crowd crowd;
+    int open = 0;
+    (void)state;
+    options.connections_max = options.idle_connections = MANY;
+    options.idle_keep_ms = options.connection_age_ms = 3600 * 1000; /* none is replaced */
+    rig_open(&crowd.rig, &options);
+    if (!crowd.rig.clock) {
+        rig_close(&crowd.rig);
+        print_message("needs -DTEST_CLOCK=ON: skipped\n");
+        return;
+    }
+    for (int i = 0; i < 12; i++)
+        assert_int_equal(crowd_round(&crowd, &open, 60), MANY);
+    for (int i = 0; i < 4; i++)
+        crowd_round(&crowd, &open, 1500);
+    int most = crowd_round(&crowd, &open, 1500); /* all were answered, fewer at a time */
+    assert_in_range(most, 1, MANY / 2);
+    for (int i = 0; i < 200 && most < MANY; i++)
+        most = crowd_round(&crowd, &open, 60);
+    assert_int_equal(most, MANY); /* and it trusts again */
+    assert_int_equal(rig_stats(&crowd.rig).waiting, 0);
+    for (int i = 0; i < open; i++)
+        close(crowd.fds[i]);
+    rig_close(&crowd.rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -625,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_callback_may_cancel_its_own_transfer),
         cmocka_unit_test(close_ends_everything_silently),
         cmocka_unit_test(close_may_come_from_a_callback),
+        cmocka_unit_test(a_host_that_slows_under_load_gets_less_of_it),
     };
     return cmocka_run_group_tests(tests, rig_setup_process, rig_teardown_process);
 }
