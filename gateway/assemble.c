@@ -134,6 +134,7 @@ static struct cache_policy policy_of(const struct config_freshness *freshness)
         .sie_ms = freshness->stale_if_error,
         .negative_ms = freshness->negative_ttl,
         .heuristic = freshness->heuristic,
+        .keep_cookies = freshness->set_cookie,
     };
 }
 
@@ -171,7 +172,8 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
     int error = ERR_NOMEM;
     if (apis && rules && dependencies) {
         for (size_t i = 0; i < config->upstream_count; i++)
-            apis[i] = (struct pipeline_api_options){config->upstreams[i].name, config->upstreams[i].url, config->upstreams[i].ca};
+            apis[i] = (struct pipeline_api_options){config->upstreams[i].name, config->upstreams[i].url, config->upstreams[i].ca,
+                                                    config->upstreams[i].client_authorization};
         for (size_t i = 0; i < config->cache.rule_count; i++) {
             const struct config_rule *rule = &config->cache.rules[i];
             rules[i] = (struct pipeline_rule_options){rule->api, rule->entity, policy_of(&rule->freshness)};

@@ -226,11 +226,11 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
             return error;
         }
     }
+    limit_configure(g->limit, &limit); /* before the workers hear of it: they look who may go now */
     for (unsigned i = 0; i < g->worker_count; i++)
         if (!worker_reload(&g->workers[i], next, settings[i]))
             log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
     cache_configure(g->cache, &cache);
-    limit_configure(g->limit, &limit);
     log_setup(next->config->log.level, next->config->log.format);
     return admin_set_token(g->admin, buf_slice(&next->admin_token));
 }

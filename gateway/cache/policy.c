@@ -152,12 +152,13 @@ int64_t policy_heuristic(const struct cache_answer *answer, unsigned flags)
 
 /* --- storing: RFC 9111 3 --------------------------------------------------------------------- */
 
-static bool varies_on_all(const struct http_fields *fields)
+/* Under a plain policy a client's Authorization may go up, and no variant knows it. */
+static bool varies_on_all(const struct http_fields *fields, bool plain)
 {
     struct http_members it = {0};
     struct slice name;
     while (http_member_next(fields, FIELD_VARY, &it, &name))
-        if (slice_equal(name, SLICE("*")))
+        if (slice_equal(name, SLICE("*")) || (plain && slice_equal_nocase(name, SLICE("authorization"))))
             return true;
     return false;
 }
@@ -217,7 +218,7 @@ enum cache_storing policy_storable(const struct cache_query *query, const struct
         *why = "status";
     if (!*why)
         *why = refusal_by_directives(query, answer, said.flags);
-    if (!*why && varies_on_all(answer->fields)) /* 4.1 */
+    if (!*why && varies_on_all(answer->fields, cache_policy_is_plain(query->policy))) /* 4.1 */
         *why = "vary";
     if (!*why && is_barred_by_authorization(query, said.flags))
         *why = "authorization";

@@ -25,11 +25,12 @@ struct config_listener {
 struct config_upstream {
     struct slice name, url;
     const char *ca; /* NULL: the system's */
+    bool client_authorization;
 };
 
 struct config_freshness { /* durations in milliseconds */
     uint64_t ttl, ttl_uncovered, stale_while_revalidate, stale_if_error, negative_ttl;
-    bool heuristic;
+    bool heuristic, set_cookie;
 };
 
 struct config_rule {

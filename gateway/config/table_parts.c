@@ -105,6 +105,8 @@ static const char sie_sentence[] = "How long a stale answer may be given when Ro
 static const char negative_sentence[] = "How long a 404 is remembered (at most `ttl`).";
 static const char heuristic_sentence[] =
     "Estimates freshness from `Last-Modified` where nothing else gives it (RFC 9111 4.2.2).";
+static const char set_cookie_sentence[] =
+    "Keeps answers with `Set-Cookie`, cookie and all, as RFC 9111 7.3 has it. Only for an upstream whose cookies are for everybody.";
 
 const struct field table_freshness[] = {
     {.key = "ttl",
@@ -142,6 +144,11 @@ const struct field table_freshness[] = {
      .offset = offsetof(struct config_freshness, heuristic),
      .standard = "false",
      .sentence = heuristic_sentence},
+    {.key = "set_cookie",
+     .kind = FIELD_BOOL,
+     .offset = offsetof(struct config_freshness, set_cookie),
+     .standard = "false",
+     .sentence = set_cookie_sentence},
     {0},
 };
 
@@ -158,6 +165,12 @@ const struct field table_upstream[] = {
      .offset = offsetof(struct config_upstream, ca),
      .cstr = true,
      .sentence = "PEM file with the CAs that vouch for an https URL, in place of the system's."},
+    {.key = "client_authorization",
+     .kind = FIELD_BOOL,
+     .offset = offsetof(struct config_upstream, client_authorization),
+     .standard = "false",
+     .sentence = "Sends a client's own `Authorization` up in place of Rollout's token, where `ttl` is `0s`. For "
+                 "an upstream that is not Rollout; gateway keys never go up."},
     {0},
 };
 
@@ -216,6 +229,11 @@ const struct field table_rule[] = {
      .offset = offsetof(struct config_rule, freshness.heuristic),
      .inherits = "`cache.default`",
      .sentence = heuristic_sentence},
+    {.key = "set_cookie",
+     .kind = FIELD_BOOL,
+     .offset = offsetof(struct config_rule, freshness.set_cookie),
+     .inherits = "`cache.default`",
+     .sentence = set_cookie_sentence},
     {.key = "override",
      .kind = FIELD_NAMES,
      .offset = offsetof(struct config_rule, override),

@@ -93,8 +93,10 @@ static double ceiling_of(const struct learned *learned, double rate, uint64_t no
            lately = TOOK_LATELY * took_lately(learned, now_ns);
     if (told && lately > took)
         took = lately;
-    if (rate <= 0)
+    if (rate <= 0) { /* all that came went up */
+        took = (double)learned->accepted / (seconds > 1 ? seconds : 1);
         return took > FIRST_GUESS ? took : FIRST_GUESS;
+    }
     if (!told)
         return rate;
     return took < rate / 2 ? rate / 2 : took < rate ? took : rate;

@@ -5,9 +5,8 @@ enum { ANSWER_FIELDS_MAX = 1024 };
 
 /* --- fields ----------------------------------------------------------------------------------------------------- */
 
-void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight)
+void answer_put_end_to_end(struct buf *out, const struct http_fields *fields)
 {
-    cache_write_control(out, fields, flight->query.policy);
     for (size_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->at[i];
         if (field_flags(field->id) & (FIELD_HOP | FIELD_FRAMING | FIELD_RESPONSE_OWN))
@@ -19,6 +18,12 @@ void answer_put_fields(struct buf *out, const struct http_fields *fields, const 
         buf_append_slice(out, field->value);
         buf_append_text(out, "\r\n");
     }
+}
+
+void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight)
+{
+    cache_write_control(out, fields, flight->query.policy);
+    answer_put_end_to_end(out, fields);
     /* It is not from our cache, but it may have aged in another one (RFC 9111 5.1). */
     struct slice age = http_value(fields, FIELD_AGE);
     uint64_t seconds;

@@ -231,7 +231,7 @@ static bool take_head(struct flight *flight, const struct http_response *head)
 static bool wants_new_token(const struct flight *flight, const struct http_response *head)
 {
     bool again = flight->upload_framing == FRAMING_NONE || (flight->upload_done && !flight->replay.failed);
-    return head->status == 401 && !flight->retried && again;
+    return head->status == 401 && !flight->retried && !flight->own_authorization && again;
 }
 
 /* An error, while the last good answer may still be given: it does not take that one's place (RFC 5861 4). */
@@ -259,6 +259,23 @@ static bool was_asked_for(const struct flight *flight, int status)
     if (status == 206)
         return client_sent(flight, FIELD_RANGE);
     return status != 304 || flight->validating || client_sent(flight, FIELD_IF_NONE_MATCH) || client_sent(flight, FIELD_IF_MODIFIED_SINCE);
+}
+
+/* Interim answers go to who waits on this worker (RFC 9110 15.2); nothing of them is kept. */
+static void on_interim(void *user, const struct http_response *head)
+{
+    struct flight *flight = user;
+    struct buf block;
+    buf_init(&block, 16 * 1024);
+    answer_put_end_to_end(&block, &head->fields);
+    pthread_mutex_lock(&flight->lock);
+    list_each(node, &flight->waiters) {
+        struct waiter *waiter = container_of(node, struct waiter, node);
+        if (!block.failed && waiter->pipeline == flight->owner)
+            server_interim(waiter->visit->x, head->status, buf_slice(&block));
+    }
+    pthread_mutex_unlock(&flight->lock);
+    buf_deinit(&block);
 }
 
 static void on_head(void *user, const struct http_response *head)
@@ -301,7 +318,7 @@ static void on_head(void *user, const struct http_response *head)
     flight->phase = FLIGHT_STREAMING;
     flight->keeps = keeps;
     flight->store_why = why;
-    flight->shareable = keeps || error_is_shared(head);
+    flight->shareable = keeps || (error_is_shared(head) && !flight->own_authorization);
     flight->scan_over = flight->scan.over;
     if (!flight->strike)
         flight_wake(flight);
@@ -455,7 +472,7 @@ static void on_writable(void *user)
     fetch_upload(user);
 }
 
-static const struct upstream_hooks hooks = {on_head, on_body, on_end, on_fail, on_writable};
+static const struct upstream_hooks hooks = {on_head, on_body, on_end, on_fail, on_writable, on_interim};
 
 /* The head as it goes out: what forward_head made, then our identity, once each. */
 static bool put_identity(struct flight *flight, bool fresh_token, struct buf *out)
@@ -463,14 +480,18 @@ static bool put_identity(struct flight *flight, bool fresh_token, struct buf *ou
     struct token_ring *tokens = flight->owner->shared->tokens;
     uint64_t now = loop_now(flight->owner->loop);
     buf_append_slice(out, flight->request_head);
-    buf_append_text(out, "Authorization: Bearer ");
-    if (token_get(tokens, flight->tenant, fresh_token, now, clock_wall_ms(), out))
-        return false;
-    if (flight->credential_id.len > 0) {
-        buf_append_text(out, "\r\nX-Rollout-Credential-Id: ");
-        buf_append_slice(out, flight->credential_id);
+    if (!flight->own_authorization) {
+        buf_append_text(out, "Authorization: Bearer ");
+        if (token_get(tokens, flight->tenant, fresh_token, now, clock_wall_ms(), out))
+            return false;
+        buf_append_text(out, "\r\n");
     }
-    buf_append_text(out, "\r\n\r\n");
+    if (flight->credential_id.len > 0) {
+        buf_append_text(out, "X-Rollout-Credential-Id: ");
+        buf_append_slice(out, flight->credential_id);
+        buf_append_text(out, "\r\n");
+    }
+    buf_append_text(out, "\r\n");
     return !out->failed;
 }
 

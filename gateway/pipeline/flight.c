@@ -341,6 +341,8 @@ static bool wants_newer(const struct visit *visit)
  * client asked for something newer than its own request. */
 static bool joinable(struct flight *flight, const struct visit *visit)
 {
+    if (forward_authorization(visit))
+        return false; /* what others are answered is not for this one */
     if (wants_newer(visit))
         return false;
     if (!cache_deps_hold(visit->pipeline->shared->cache, &flight->answer.deps))

@@ -79,6 +79,19 @@ static enum share share_of(const struct http_field *field)
     }
 }
 
+const struct http_field *forward_authorization(const struct visit *visit)
+{
+    const struct http_fields *fields = &visit->x->request.fields;
+    const struct http_field *field = http_find(fields, FIELD_AUTHORIZATION);
+    if (!field || !visit->api->client_authorization || !cache_policy_is_plain(visit->query.policy) ||
+        http_count(fields, FIELD_AUTHORIZATION) != 1)
+        return NULL;
+    for (size_t i = 0; i + 4 <= field->value.len; i++)
+        if (slice_equal(slice_of(field->value.ptr + i, 4), SLICE("rgk_")))
+            return NULL;
+    return field;
+}
+
 bool forward_put_keyed(struct buf *out, const struct http_fields *fields)
 {
     for (size_t i = 0; i < fields->count; i++) {
@@ -232,6 +245,10 @@ void forward_head(struct flight *flight, const struct visit *visit, struct cache
     put_via(&out, request, flight->fills);
     put_line(&out, SLICE("X-Request-Id"), visit->x->request_id);
     put_trace(&out, &request->fields);
+    const struct http_field *authorization = forward_authorization(visit);
+    if (authorization)
+        put_line(&out, SLICE("Authorization"), authorization->value);
+    flight->own_authorization = authorization != NULL;
     if (validating)
         put_conditions(&out, validating);
     flight->request_head = out.failed ? (struct slice){NULL, 0} : arena_copy(&flight->arena, buf_slice(&out));

@@ -22,6 +22,7 @@ struct pipeline_api {
     struct upstream_origin origin;
     struct upstream_host *host; /* its breaker and budget, shared by all workers; or NULL */
     bool is_core;           /* needs no credential */
+    bool client_authorization; /* the client's own may go up */
 };
 
 struct pipeline_rule {
@@ -204,6 +205,7 @@ struct flight {
     uint64_t swallowed;             /* … so much of it */
     struct buf held;                /* body bytes taken from the sender, not yet by upstream */
     bool unsafe;
+    bool own_authorization;         /* request_head has the client's: no token */
     struct limit_turn turn;
     bool queued;                    /* waits for its turn */
     bool left;                      /* gave that up while the turn was on its way: on_turn ends it */
@@ -324,6 +326,8 @@ bool retry_cancel(struct flight *flight);
 /* With the worker. False: no memory. */
 bool turns_open(struct pipeline *pipeline);
 void turns_close(struct pipeline *pipeline);
+/* Lets go up who may by now: rules may have changed. */
+void turns_pump(struct pipeline *pipeline);
 /* Asks for the flight's turn; fetch_go or fetch_refused follows, now or later. */
 void turn_ask(struct flight *flight);
 /* Was the flight waiting for its turn? It is not any more. */
@@ -341,9 +345,13 @@ void turn_end(struct flight *flight);
 void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating);
 /* Appends what of the client's fields is part of the cache key, since it goes up and an upstream may repeat it: one line for each, begun
  * by LF, which no query holds. False: they do not fit into `out`. */
+/* The client's Authorization when it is to go up as it is; NULL: the gateway's token goes. */
+const struct http_field *forward_authorization(const struct visit *visit);
 bool forward_put_keyed(struct buf *out, const struct http_fields *fields);
 
 /* answer.c */
+/* Appends what of an answer's fields is neither about the connection nor the gateway's own to say. */
+void answer_put_end_to_end(struct buf *out, const struct http_fields *fields);
 /* Appends an answer's end-to-end fields as lines for clients. */
 void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight);
 /* Answers from an entry: conditions, ranges, splice and all. age_ms is the entry's present age. */

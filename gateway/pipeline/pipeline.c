@@ -79,6 +79,7 @@ void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *set
 {
     pipeline_settings_release(pipeline->settings);
     use_settings(pipeline, settings);
+    turns_pump(pipeline);
 }
 
 void pipeline_stop(struct pipeline *pipeline)

@@ -23,6 +23,7 @@ struct pipeline_api_options {
     struct slice name;     /* "crm" */
     struct slice url;      /* "https://crm.universal.rollout.com/api" */
     const char *ca;        /* file or NULL */
+    bool client_authorization;
 };
 struct pipeline_rule_options {
     struct slice api, entity; /* entity as configured, any spelling; empty: all of the api */

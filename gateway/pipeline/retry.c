@@ -109,9 +109,12 @@ static bool is_small(const struct http_response *head)
     return head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->length <= PASS_OVER_MAX);
 }
 
+/* Where freshness is upstream's own word, so are its errors: they may be what it wants to be kept. */
 bool retry_head(struct flight *flight, const struct http_response *head)
 {
     uint64_t asked_ms;
+    if (cache_policy_is_plain(flight->query.policy))
+        return false;
     if (!is_plain_read(flight) || !may_repeat(flight, true) || !calls_for_more(head, &asked_ms) || !decide(flight, asked_ms))
         return false;
     flight->passing_over = true;

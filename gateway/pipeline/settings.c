@@ -18,6 +18,7 @@ static int copy_api(struct pipeline_settings *s, struct pipeline_api *api, const
     bool has_path = parsed.path.ptr >= api->base_url.ptr && parsed.path.ptr < api->base_url.ptr + api->base_url.len;
     api->base_path = has_path ? parsed.path : SLICE("");
     api->is_core = slice_equal(api->name, SLICE("core"));
+    api->client_authorization = from->client_authorization;
     int error = upstream_origin_init(&api->origin, api->base_url, from->ca);
     if (error)
         return fault_set(fault, error, "upstreams.%.*s.url: %s", SLICE_ARG(from->name), error_text(error));

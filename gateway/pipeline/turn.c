@@ -28,9 +28,14 @@ static void mind(struct pipeline *pipeline)
 static void on_due(struct loop_timer *timer)
 {
     struct pipeline *pipeline = container_of(timer, struct pipeline, turns);
-    uint64_t now = loop_now(pipeline->loop);
-    (void)loop_timer_set(pipeline->loop, timer, now + FAR_MS, on_due); /* into the place that it just left */
-    limit_pump(pipeline->shared->limit, now);
+    /* Into the place that it just left: never fails. */
+    (void)loop_timer_set(pipeline->loop, timer, loop_now(pipeline->loop) + FAR_MS, on_due);
+    turns_pump(pipeline);
+}
+
+void turns_pump(struct pipeline *pipeline)
+{
+    limit_pump(pipeline->shared->limit, loop_now(pipeline->loop));
     mind(pipeline);
 }
 

@@ -113,7 +113,7 @@ static void on_writable(void *user)
         delivery->sent += upstream_send(delivery->transfer, rest, true);
 }
 
-static const struct upstream_hooks hooks = {on_head, on_body, on_end, on_fail, on_writable};
+static const struct upstream_hooks hooks = {on_head, on_body, on_end, on_fail, on_writable, NULL};
 
 /* Origins outlive the upstream that uses them: they are kept to the end. */
 static const struct upstream_origin *find_origin(struct sandbox *sandbox, const struct url *url,

@@ -145,6 +145,24 @@ void server_answer_continue(struct exchange *e)
     server_connection_schedule(e->connection);
 }
 
+void server_interim(struct server_exchange *x, int status, struct slice fields)
+{
+    struct exchange *e = server_exchange_of(x);
+    char storage[64];
+    struct buf line;
+    assert(status > 100 && status < 200);
+    if (e->begun || x->request.minor == 0)
+        return;
+    buf_init_fixed(&line, storage, sizeof storage);
+    if (wire_put_status_line(&line, status) != 0)
+        return;
+    struct slice head = arena_format(&x->arena, "%.*s%.*s\r\n", SLICE_ARG(buf_slice(&line)), SLICE_ARG(fields));
+    if (!head.ptr)
+        return;
+    push(e, PIECE_INTERIM, head);
+    server_connection_schedule(e->connection);
+}
+
 /* --- the head ------------------------------------------------------------------------------------ */
 
 /* Will the request's body be over soon enough to read the next request behind it? */

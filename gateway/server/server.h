@@ -163,6 +163,9 @@ struct server_piece {
 
 #define SERVER_LENGTH_UNKNOWN UINT64_MAX
 
+/* Sends an interim answer (102..199) with these field lines, which are copied. Dropped once the final one has
+ * begun, and for HTTP/1.0 (RFC 9110 15.2). */
+void server_interim(struct server_exchange *x, int status, struct slice fields);
 /* Begins the final answer (200..599): status line, then the given field lines (each "Name: value\r\n", must
  * live until on_done), then the framing (Content-Length, or chunked for 1.1 and close for 1.0 when the length
  * is unknown; none for 204, 304) and Connection where needed. Nothing is sent yet. For HEAD, 204 and 304 body

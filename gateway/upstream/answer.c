@@ -1,5 +1,5 @@
 /*
- * Reading an answer: heads through the guard (interim ones passed over), body through wire_body, straight
+ * Reading an answer: heads through the guard (interim ones handed on), body through wire_body, straight
  * from the buffer that was read into. Only what can't be taken yet is copied to the connection: an unfinished
  * head, or what a pause holds back.
  */
@@ -72,11 +72,15 @@ bool answer_is_complete(const struct upstream_transfer *t)
 
 /* --- its head ------------------------------------------------------------------------ */
 
-static enum step take_interim(struct upstream_transfer *t)
+static enum step take_interim(struct upstream_transfer *t, const struct http_response *head)
 {
     if (++t->interims > INTERIM_MAX)
         return refuse(t, UPSTREAM_INVALID, "too many interim answers");
-    return STEP_ON;
+    if (head->status == 100 || !t->hooks->on_interim)
+        return STEP_ON;
+    t->in_callback = true;
+    t->hooks->on_interim(t->user, head);
+    return still_here(t) ? STEP_ON : STEP_STOP;
 }
 
 static enum step read_head(struct upstream_transfer *t, struct slice bytes)
@@ -90,8 +94,9 @@ static enum step read_head(struct upstream_transfer *t, struct slice bytes)
         return refuse(t, result.verdict == WIRE_NOMEM ? UPSTREAM_NOMEM : UPSTREAM_INVALID, result.why);
     }
     if (head.status < 200) {
+        enum step step = take_interim(t, &head);
         arena_reset(&upstream->heads);
-        return take_interim(t);
+        return step;
     }
     t->head_done = true;
     t->status = head.status;

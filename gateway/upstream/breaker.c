@@ -48,13 +48,14 @@ static bool is_too_much(const struct breaker *b, uint64_t now_ms)
 {
     struct breaker_slot sum = window(b, now_ms);
     unsigned row = b->row, bad = sum.bad;
+    bool broken = b->row_broken >= BREAKER_ROW;
 
     if (is_private(&sum)) {
         row = b->row_broken;
         bad = sum.broken;
     }
     uint64_t all = (uint64_t)sum.good + bad;
-    return row >= BREAKER_ROW || (all >= BREAKER_VOLUME && (uint64_t)bad * 100 >= all * BREAKER_SHARE);
+    return broken || row >= BREAKER_ROW_ANSWERS || (all >= BREAKER_VOLUME && (uint64_t)bad * 100 >= all * BREAKER_SHARE);
 }
 
 /* --- moving -------------------------------------------------------------------------- */

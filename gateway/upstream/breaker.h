@@ -17,7 +17,8 @@
 enum {
     BREAKER_SLOTS = 10, /* of a second each: the window */
     BREAKER_SLOT_MS = 1000,
-    BREAKER_ROW = 5,             /* failures without a success between them */
+    BREAKER_ROW = 5,             /* failures without a success between them: refused, reset, silent … */
+    BREAKER_ROW_ANSWERS = 10,    /* … or bad answers, too: somebody is there */
     BREAKER_VOLUME = 20,         /* outcomes in the window before their share counts */
     BREAKER_SHARE = 50,          /* per cent */
     BREAKER_OPEN_MS = 1000,      /* the first interval; it doubles with each bad probe … */

@@ -5,7 +5,8 @@
  * environment, no redirects, no decompression.
  *
  *   t = upstream_start(u, &request, &hooks)
- *   hooks.on_head   once: the final answer's head (interim answers are passed over)
+ *   hooks.on_interim  for each interim answer but 100
+ *   hooks.on_head   once: the final answer's head
  *   hooks.on_body   for each piece, in order; upstream_pause stops the reading, upstream_resume goes on
  *   hooks.on_end    once: the body is complete and was complete   -- or --
  *   hooks.on_fail   once: what went wrong, at any time before on_end
@@ -115,6 +116,8 @@ struct upstream_hooks {
     void (*on_fail)(void *user, enum upstream_failure failure, bool sent, const char *why);
     /* The request body may go on (upstream_send said AGAIN). NULL without a body. */
     void (*on_writable)(void *user);
+    /* An interim answer other than 100; slices die after the call. NULL: they are passed over. */
+    void (*on_interim)(void *user, const struct http_response *head);
 };
 
 struct upstream_request {

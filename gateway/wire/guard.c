@@ -209,6 +209,20 @@ static bool ends_with_chunked(struct slice value)
     return chunked;
 }
 
+/* One plain name, and none that a reader could take for chunked or would have to decode. */
+static bool is_unknown_coding(struct slice value)
+{
+    static const char *const known[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "trailers"};
+    const struct slice chunked = SLICE("chunked");
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (slice_equal_nocase(value, slice_from(known[i])))
+            return false;
+    for (size_t i = 0; i + chunked.len <= value.len; i++)
+        if (slice_equal_nocase(slice_of(value.ptr + i, chunked.len), chunked))
+            return false;
+    return wire_is_token(value);
+}
+
 static bool read_coding(struct wire_head *head, struct slice value)
 {
     if (head->where[FIELD_CONTENT_LENGTH])
@@ -217,6 +231,10 @@ static bool read_coding(struct wire_head *head, struct slice value)
         return wire_refuse(head, WIRE_BAD, "Transfer-Encoding stands in an HTTP/1.0 message");
     if (slice_equal_nocase(value, SLICE("chunked"))) {
         head->chunked = true;
+        return true;
+    }
+    if (!head->request && is_unknown_coding(value)) {
+        head->ends_with_connection = true;
         return true;
     }
     if (ends_with_chunked(value))

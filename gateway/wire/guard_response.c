@@ -43,7 +43,8 @@ static bool read_status_line(struct wire_head *head, struct http_response *out)
  * connection. */
 static bool frame_response(struct wire_head *head, enum method to, struct http_response *out)
 {
-    bool interim = out->status < 200, framed = head->chunked || head->length > 0;
+    bool interim = out->status < 200;
+    bool framed = head->chunked || head->ends_with_connection || head->length > 0;
     bool bodiless = interim || out->status == 204 || out->status == 304 || to == METHOD_HEAD;
 
     if (interim && framed)

@@ -43,6 +43,7 @@ struct wire_head {
     size_t count;
     unsigned char where[FIELD_COUNT]; /* by id: index + 1 of the first field of that name, 0 for none */
     bool chunked;
+    bool ends_with_connection; /* an answer in a coding that nobody knows: RFC 9112 6.3, 4 */
     bool has_length;
     uint64_t length;
     bool says_close, says_keep_alive;

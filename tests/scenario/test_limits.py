@@ -224,6 +224,19 @@ def test_a_reload_changes_the_limits(make_gateway, origin):
         assert answer.status_code == 200 and "RateLimit" not in answer.headers
 
 
+def test_a_reload_lets_go_who_waits(make_gateway, origin):
+    gateway = limited(make_gateway, origin, rate="1/h", burst=1, max_wait="1h")
+    gateway.get("/crm/people/0")
+    with gateway.connect() as sock:
+        sock.sendall(b"GET /crm/people/1 HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n\r\n")
+        wait_for(lambda: state_of(gateway)["waiting"] == 1, what="one waiting")
+        gateway.config["limits"] = {"tenant": {"rate": "none"}}
+        gateway.write_config()
+        assert requests.post(gateway.admin + "/v1/reload", timeout=10).status_code == 200
+        sock.settimeout(10)
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_who_joins_a_refresh_that_yields_goes_by_itself(make_gateway, origin):
     """Nothing a foreground request asks for is refused since a background one was."""
     gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, limits={"tenant": {"rate": "1/h", "burst": 4, "max_wait": "0s"}},

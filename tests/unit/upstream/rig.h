@@ -271,7 +271,7 @@ static inline void on_writable(void *user)
     call->writables++;
 }
 
-static const struct upstream_hooks RIG_HOOKS = {on_head, on_body, on_end, on_fail, on_writable};
+static const struct upstream_hooks RIG_HOOKS = {on_head, on_body, on_end, on_fail, on_writable, NULL};
 
 static inline void call_init(struct call *call, struct rig *rig)
 {
