@@ -44,7 +44,7 @@ struct outcome {
 static void simulate(struct limit_options options, struct upstream upstream, const struct phase *phases,
                      uint64_t retry_after, struct outcome *out)
 {
-    enum { GUESTS = 256, TRIP = 60 };
+    enum { GUESTS = 64, TRIP = 60 };
     struct desk desk;
     desk_open(&desk, &options);
     static struct guest guests[GUESTS];
