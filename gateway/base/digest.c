@@ -28,15 +28,8 @@ static inline void sip_round(struct sip *s)
     s->c = rotate(s->c, 32);
 }
 
-static inline void sip_word(struct sip *s, uint64_t word)
-{
-    s->d ^= word;
-    sip_round(s);
-    sip_round(s);
-    s->a ^= word;
-}
-
-uint64_t digest64(const struct digest_key *key, const void *data, size_t len)
+/* c rounds for a word, d at the end: SipHash-c-d. Both are constants where this is inlined. */
+static inline uint64_t sip_hash(const struct digest_key *key, const void *data, size_t len, int c, int d)
 {
     const unsigned char *at = data;
     struct sip s = {key->k0 ^ 0x736f6d6570736575, key->k1 ^ 0x646f72616e646f6d, key->k0 ^ 0x6c7967656e657261,
@@ -45,16 +38,33 @@ uint64_t digest64(const struct digest_key *key, const void *data, size_t len)
     size_t left = len;
     for (; left >= sizeof word; left -= sizeof word, at += sizeof word) {
         memcpy(&word, at, sizeof word);
-        sip_word(&s, le64toh(word));
+        word = le64toh(word);
+        s.d ^= word;
+        for (int i = 0; i < c; i++)
+            sip_round(&s);
+        s.a ^= word;
     }
     word = (uint64_t)len << 56;
     for (size_t i = 0; i < left; i++)
         word |= (uint64_t)at[i] << (8 * i);
-    sip_word(&s, word);
+    s.d ^= word;
+    for (int i = 0; i < c; i++)
+        sip_round(&s);
+    s.a ^= word;
     s.c ^= 0xff;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < d; i++)
         sip_round(&s);
     return s.a ^ s.b ^ s.c ^ s.d;
+}
+
+uint64_t digest64(const struct digest_key *key, const void *data, size_t len)
+{
+    return sip_hash(key, data, len, 2, 4);
+}
+
+uint64_t digest_hash(struct slice s)
+{
+    return sip_hash(digest_process_key(), s.ptr, s.len, 1, 3);
 }
 
 static struct digest_key process_key;

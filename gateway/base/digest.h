@@ -13,10 +13,8 @@ struct digest_key {
 uint64_t digest64(const struct digest_key *key, const void *data, size_t len);
 /* The process's own random key, made at first use: for hash tables whose keys strangers choose. */
 const struct digest_key *digest_process_key(void);
-static inline uint64_t digest_hash(struct slice s)
-{
-    return digest64(digest_process_key(), s.ptr, s.len);
-}
+/* SipHash-1-3 under that key: strangers can't aim at a bucket, and a table asks for no more. */
+uint64_t digest_hash(struct slice s);
 /* Unkeyed, stable over restarts and machines: checksums of stored records. */
 uint64_t digest_checksum(const void *data, size_t len);
 

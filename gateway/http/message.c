@@ -112,10 +112,45 @@ bool http_member_next(const struct http_fields *fields, enum field_id id, struct
     return false;
 }
 
+size_t http_fields_size(const struct http_fields *fields)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < fields->count; i++)
+        size += fields->at[i].name.len + fields->at[i].value.len;
+    return size;
+}
+
+static struct slice put_copy(char **to, struct slice s)
+{
+    struct slice copy = slice_of(*to, s.len);
+    if (s.len > 0)
+        memcpy(*to, s.ptr, s.len);
+    *to += s.len;
+    return copy;
+}
+
+struct http_fields *http_fields_copy(struct arena *arena, const struct http_fields *from)
+{
+    struct http_fields *fields = arena_alloc(arena, sizeof *fields + from->count * sizeof *fields->at);
+    char *bytes = arena_alloc(arena, http_fields_size(from) + 1);
+    if (!fields || !bytes)
+        return NULL;
+    fields->at = (struct http_field *)(fields + 1);
+    fields->count = from->count;
+    for (size_t i = 0; i < from->count; i++) {
+        fields->at[i].id = from->at[i].id;
+        fields->at[i].name = put_copy(&bytes, from->at[i].name);
+        fields->at[i].value = put_copy(&bytes, from->at[i].value);
+    }
+    return fields;
+}
+
 bool http_connection_names(const struct http_fields *fields, struct slice name)
 {
     struct http_members it = {0};
     struct slice option;
+    if (!http_find(fields, FIELD_CONNECTION)) /* asked for each field, and mostly there is none */
+        return false;
     while (http_member_next(fields, FIELD_CONNECTION, &it, &option))
         if (slice_equal_nocase(option, name))
             return true;

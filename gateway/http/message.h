@@ -5,6 +5,7 @@
 #ifndef HTTP_MESSAGE_H
 #define HTTP_MESSAGE_H
 
+#include "base/arena.h"
 #include "http/field.h"
 
 enum method {
@@ -66,6 +67,11 @@ struct http_response {
     int minor;
     bool keep_alive;
 };
+
+/* A copy of the fields and their bytes in the arena, in two pieces of it; NULL: it is full. */
+struct http_fields *http_fields_copy(struct arena *arena, const struct http_fields *from);
+/* Bytes of all names and values. */
+size_t http_fields_size(const struct http_fields *fields);
 
 /* First field with that id, or NULL. For FIELD_UNKNOWN use http_find_name. */
 const struct http_field *http_find(const struct http_fields *fields, enum field_id id);

@@ -167,25 +167,6 @@ char *fetch_whole_body(const struct flight *flight, bool *copied)
 
 /* --- head ------------------------------------------------------------------------------------------------------- */
 
-static bool copy_fields(struct flight *flight, const struct http_fields *from)
-{
-    struct http_fields *fields = arena_alloc(&flight->arena, sizeof *fields);
-    struct http_field *at = arena_alloc(&flight->arena, (from->count + 1) * sizeof *at);
-    if (!fields || !at)
-        return false;
-    for (size_t i = 0; i < from->count; i++) {
-        at[i].id = from->at[i].id;
-        at[i].name = arena_copy(&flight->arena, from->at[i].name);
-        at[i].value = arena_copy(&flight->arena, from->at[i].value);
-        if (!at[i].name.ptr || !at[i].value.ptr)
-            return false;
-    }
-    fields->at = at;
-    fields->count = from->count;
-    flight->answer.fields = fields;
-    return true;
-}
-
 /* An error may be given to all who wait for the same thing, unless it is one caller's own. */
 static bool error_is_shared(const struct http_response *head)
 {
@@ -215,13 +196,16 @@ static bool take_head(struct flight *flight, const struct http_response *head)
     flight->answer.status = head->status;
     flight->answer.response_ms = loop_now(flight->owner->loop);
     flight->answer.response_wall_s = clock_wall_ms() / 1000;
-    if (!copy_fields(flight, &head->fields))
+    flight->answer.fields = http_fields_copy(&flight->arena, &head->fields);
+    /* At most what came, with line ends and with spaces behind commas, and a few words of ours. */
+    size_t size = 2 * http_fields_size(&head->fields) + head->fields.count * 4 + 256;
+    char *lines = arena_alloc(&flight->arena, size);
+    if (!flight->answer.fields || !lines)
         return false;
     struct buf block;
-    buf_init(&block, 256 * 1024);
+    buf_init_fixed(&block, lines, size);
     answer_put_fields(&block, &head->fields, flight);
-    flight->block = block.failed ? (struct slice){NULL, 0} : arena_copy(&flight->arena, buf_slice(&block));
-    buf_deinit(&block);
+    flight->block = block.failed ? (struct slice){NULL, 0} : buf_slice(&block);
     flight->has_date = http_find(&head->fields, FIELD_DATE) != NULL;
     flight->varies = http_find(&head->fields, FIELD_VARY) != NULL;
     flight->length = told_length(flight, head);

@@ -39,18 +39,9 @@ static bool copy_slice(struct flight *flight, struct slice *to, struct slice fro
 /* The opener may leave before the flight lands: what storing needs of its request is copied. */
 static bool copy_query(struct flight *flight, const struct visit *visit)
 {
-    const struct http_fields *from = &visit->x->request.fields;
-    struct http_fields *fields = arena_alloc(&flight->arena, sizeof *fields);
-    struct http_field *at = arena_alloc(&flight->arena, (from->count + 1) * sizeof *at);
-    if (!fields || !at)
+    struct http_fields *fields = http_fields_copy(&flight->arena, &visit->x->request.fields);
+    if (!fields)
         return false;
-    for (size_t i = 0; i < from->count; i++) {
-        at[i].id = from->at[i].id;
-        if (!copy_slice(flight, &at[i].name, from->at[i].name) || !copy_slice(flight, &at[i].value, from->at[i].value))
-            return false;
-    }
-    fields->at = at;
-    fields->count = from->count;
     flight->query = visit->query;
     flight->query.fields = fields;
     return copy_slice(flight, &flight->key, visit->query.key.bytes) && copy_slice(flight, &flight->tenant, visit->route.tenant) &&

@@ -193,37 +193,28 @@ static void step(struct route_scan *scan, char c)
     }
 }
 
-/* A byte of the word that equals c has its high bit set in the result; others may only above the first such byte. */
-static uint64_t has_byte(uint64_t word, unsigned char c)
+/* How far memchr looks ahead at once: what it passes over in vain is bounded, however many escapes there are. */
+enum { AHEAD = 512 };
+
+static size_t string_length(struct slice piece)
 {
-    uint64_t x = word ^ (0x0101010101010101u * c);
-    return (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
+    size_t n = piece.len < AHEAD ? piece.len : AHEAD;
+    const char *quote = memchr(piece.ptr, '"', n);
+    n = quote ? (size_t)(quote - piece.ptr) : n;
+    const char *escape = memchr(piece.ptr, '\\', n);
+    return escape ? (size_t)(escape - piece.ptr) : n;
 }
 
-static bool is_end(int state, char c)
-{
-    if (state == SKIP_STRING)
-        return c == '"' || c == '\\';
-    return c == '"' || (c | 0x20) == '{' || (c | 0x20) == '}';
-}
-
-/* How many bytes at the start of the piece change nothing: most of a body is inside of what is skipped. Eight at a time, then
- * one by one. '[' and ']' are '{' and '}' without one bit. */
+/* How many bytes at the start of the piece change nothing: most of a body is inside of what is skipped. '['
+ * and ']' are '{' and '}' without one bit. */
 static size_t idle_length(const struct route_scan *scan, struct slice piece)
 {
     size_t n = 0;
-    uint64_t word;
-    if (scan->state != SKIP_STRING && scan->state != SKIP)
-        return 0;
-    for (; n + sizeof word <= piece.len; n += sizeof word) {
-        memcpy(&word, piece.ptr + n, sizeof word);
-        uint64_t braces = word | 0x2020202020202020u;
-        uint64_t ends = scan->state == SKIP_STRING ? has_byte(word, '\\') : has_byte(braces, '{') | has_byte(braces, '}');
-        if (ends | has_byte(word, '"'))
-            break;
-    }
-    while (n < piece.len && !is_end(scan->state, piece.ptr[n]))
-        n++;
+    if (scan->state == SKIP_STRING)
+        return string_length(piece);
+    if (scan->state == SKIP)
+        while (n < piece.len && piece.ptr[n] != '"' && (piece.ptr[n] | 0x20) != '{' && (piece.ptr[n] | 0x20) != '}')
+            n++;
     return n;
 }
 

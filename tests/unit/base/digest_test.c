@@ -37,7 +37,12 @@ static void process_key_is_made_once(void **state)
     assert_ptr_equal(digest_process_key(), key);
     assert_memory_equal(digest_process_key(), &copy, sizeof copy);
     assert_true(copy.k0 != 0 || copy.k1 != 0);
-    assert_true(digest_hash(SLICE("abc")) == digest64(key, "abc", 3));
+    /* The tables' hash: the same for the same bytes, another for others, the bytes' number included. */
+    assert_true(digest_hash(SLICE("abc")) == digest_hash(SLICE("abc")));
+    assert_true(digest_hash(SLICE("abc")) != digest_hash(SLICE("abd")));
+    assert_true(digest_hash(SLICE("abcdefgh")) != digest_hash(SLICE("abcdefgh\0")));
+    assert_true(digest_hash(SLICE("")) != digest_hash(SLICE("\0")));
+    assert_true(digest_hash(SLICE("abc")) != digest64(key, "abc", 3)); /* fewer rounds */
 }
 
 /* Stored records depend on these values: they may never change. */
