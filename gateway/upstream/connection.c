@@ -1,10 +1,13 @@
 /*
  * Reading and writing on a connection that libcurl made. Plain ones are our own descriptor: recv and send.
- * TLS ones go through curl_easy_recv and curl_easy_send; their bytes may lie inside libcurl, so they are read
- * until ERR_AGAIN before anyone waits.
+ * TLS ones go through curl_easy_recv and curl_easy_send for their first answer, so that libcurl hears of session
+ * tickets; from then on straight through OpenSSL, which saves its wrappers and, by reading ahead, a system call for each
+ * record. Bytes may lie inside either, so they are read until ERR_AGAIN before anyone waits.
  */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -33,11 +36,40 @@ static bool ends_properly(const struct connection *conn)
     return conn->ssl && (SSL_get_shutdown(conn->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
+static ssize_t result_of_ssl(struct connection *conn, int n)
+{
+    if (n > 0)
+        return n;
+    int error = SSL_get_error(conn->ssl, n);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+        return ERR_AGAIN;
+    return error == SSL_ERROR_ZERO_RETURN ? 0 : ERR_CLOSED;
+}
+
+/* Nothing is under way on it: from here on OpenSSL has the descriptor itself. */
+static void go_direct(struct connection *conn)
+{
+    if (!conn->ssl || conn->direct || SSL_set_fd(conn->ssl, conn->fd) != 1)
+        return;
+    SSL_set_read_ahead(conn->ssl, 1);
+    SSL_set_mode(conn->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    conn->direct = true;
+}
+
+static int bounded(size_t size)
+{
+    return size > INT_MAX ? INT_MAX : (int)size;
+}
+
 ssize_t connection_recv(struct connection *conn, char *to, size_t size)
 {
     size_t n = 0;
     if (!conn->tls)
         return result_of(recv(conn->fd, to, size, 0));
+    if (conn->direct) {
+        ERR_clear_error();
+        return result_of_ssl(conn, SSL_read(conn->ssl, to, bounded(size)));
+    }
     CURLcode code = curl_easy_recv(conn->easy, to, size, &n);
     if (code == CURLE_OK && n == 0 && !ends_properly(conn))
         return ERR_CLOSED;
@@ -49,6 +81,11 @@ ssize_t connection_send(struct connection *conn, const char *from, size_t size)
     size_t n = 0;
     if (!conn->tls)
         return result_of(send(conn->fd, from, size, MSG_NOSIGNAL));
+    if (conn->direct) {
+        ERR_clear_error();
+        ssize_t sent = size > 0 ? result_of_ssl(conn, SSL_write(conn->ssl, from, bounded(size))) : 0;
+        return size > 0 && sent == 0 ? ERR_CLOSED : sent;
+    }
     CURLcode code = curl_easy_send(conn->easy, from, size, &n);
     return result_of_curl(code, n);
 }
@@ -60,9 +97,12 @@ bool connection_is_quiet(struct connection *conn)
     char byte;
     bool nothing = result_of(recv(conn->fd, &byte, 1, MSG_PEEK)) == ERR_AGAIN;
 
-    if (!conn->tls || (nothing && conn->ssl && SSL_has_pending(conn->ssl) == 0))
+    if (!conn->tls)
         return nothing;
-    return connection_recv(conn, &byte, 1) == ERR_AGAIN;
+    if (!(nothing && conn->ssl && SSL_has_pending(conn->ssl) == 0) && connection_recv(conn, &byte, 1) != ERR_AGAIN)
+        return false;
+    go_direct(conn);
+    return true;
 }
 
 /*

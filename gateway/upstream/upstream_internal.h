@@ -89,6 +89,7 @@ struct connection {
     struct upstream *upstream;
     CURL *easy; /* while connecting; with TLS for ever */
     void *ssl;  /* OpenSSL's object of a TLS connection; NULL when libcurl uses another library */
+    bool direct; /* bytes go through OpenSSL itself, no longer through libcurl */
     int fd;     /* -1 before */
     bool connecting, tls, closed;
     unsigned requests;
