@@ -319,7 +319,7 @@ static void test_the_queue_is_bounded_but_not_by_the_greedy(void **state)
     assert_int_equal(stats.waiting, 201); /* half and one: the other half is for others */
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 2; j++) {
-            char tenant[16];
+            char tenant[32];
             snprintf(tenant, sizeof tenant, "other-%d", i);
             assert_int_not_equal(ask(&desk, &guests[n++], tenant, ""), LIMIT_REFUSED);
         }
