@@ -43,6 +43,9 @@ struct seat {
     struct store_view *view;
 };
 
+/* 128 KiB; two keys that share a bit cost each other a restart's answer, never a wrong one. */
+enum { ABSENT_WORDS = 16384 };
+
 struct warm {
     struct cache *cache;
     struct store *store;
@@ -51,6 +54,7 @@ struct warm {
     size_t size;
     struct seat seats[VIEWS];
     _Atomic uint64_t written, restored, dropped, evicted, damaged;
+    _Atomic uint64_t absent[ABSENT_WORDS]; /* a bit for each hash whose key was looked for in vain */
 
     pthread_mutex_t lock; /* guards what follows, up to the change */
     pthread_cond_t idle;
@@ -69,6 +73,11 @@ struct warm {
 static void count(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static _Atomic uint64_t *absent_word(struct warm *warm, uint64_t hash)
+{
+    return &warm->absent[(hash >> 6) % ABSENT_WORDS];
 }
 
 /* --- batches: on the writer thread ----------------------------------------------------------- */
@@ -269,6 +278,7 @@ void warm_keep(struct cache *cache, struct cache_entry *entry, const struct cach
     };
     if (warm_fits(entry, warm->size / 16 < RECORD_MAX ? warm->size / 16 : RECORD_MAX)) {
         cache_retain(entry); /* the queue's */
+        atomic_fetch_and_explicit(absent_word(warm, entry->hash), ~(1ull << (entry->hash & 63)), memory_order_relaxed);
         if (enqueue(warm, &item))
             return;
         cache_release(entry);
@@ -303,14 +313,17 @@ static struct cache_entry *restore(struct warm *warm, const struct cache_query *
     const struct warm_times now = {warm->boot, (int64_t)query->now_ms, wall_ms};
     struct cache_entry *entry = NULL;
     struct seat *seat = take_seat(warm);
+    bool known = true;
     if (!seat)
         return NULL;
     int rc = store_view_begin(seat->view);
     if (rc == 0) {
-        rc = warm_read(seat->view, warm->cache, &warm->salt, query, &now, &entry);
+        rc = warm_read(seat->view, warm->cache, &warm->salt, query, &now, &known, &entry);
         store_view_end(seat->view);
     }
     atomic_store_explicit(&seat->taken, false, memory_order_release);
+    if (!known)
+        atomic_fetch_or_explicit(absent_word(warm, query->key.hash), 1ull << (query->key.hash & 63), memory_order_relaxed);
     if (rc == ERR_CORRUPT) {
         count(&warm->damaged, 1);
         forget(warm, query->key.bytes, NULL);
@@ -324,6 +337,8 @@ void cache_warm_find(struct cache *cache, const struct cache_query *query, int64
     struct warm *warm = cache->warm;
     if (!warm || out->entry || (query->method != METHOD_GET && query->method != METHOD_HEAD) ||
         (query->control.flags & CC_NO_STORE))
+        return;
+    if (atomic_load_explicit(absent_word(warm, query->key.hash), memory_order_relaxed) >> (query->key.hash & 63) & 1)
         return;
     struct cache_entry *entry = restore(warm, query, wall_ms);
     if (!entry)

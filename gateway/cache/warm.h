@@ -98,9 +98,10 @@ int warm_erase_key(struct store_txn *txn, const struct warm_id *id) MUST_CHECK;
 int warm_evict(struct store_txn *txn, size_t bytes, size_t *count) MUST_CHECK;
 
 /* 0 with the variant that the query selects, as an entry of one reference that is not in the index;
- * ERR_NOTFOUND, ERR_CORRUPT, or another error. Between view_begin and view_end. */
+ * ERR_NOTFOUND, ERR_CORRUPT, or another error. *known: is there anything of the key? Between view_begin and
+ * view_end. */
 int warm_read(struct store_view *view, struct cache *cache, const struct digest_key *salt,
-              const struct cache_query *query, const struct warm_times *now,
+              const struct cache_query *query, const struct warm_times *now, bool *known,
               struct cache_entry **out) MUST_CHECK;
 
 #endif

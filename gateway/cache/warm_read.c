@@ -161,12 +161,13 @@ static int find_variant(struct reading *reading, struct slice directory, struct 
 }
 
 int warm_read(struct store_view *view, struct cache *cache, const struct digest_key *salt,
-              const struct cache_query *query, const struct warm_times *now, struct cache_entry **out)
+              const struct cache_query *query, const struct warm_times *now, bool *known, struct cache_entry **out)
 {
     struct reading reading = {view, cache, query, now, warm_id_of(salt, query->key.bytes, SLICE(""))};
     struct warm_name name;
     struct slice first;
     int rc = store_get(view, WARM_TABLE, warm_name_of(&name, &reading.id, 0), &first);
+    *known = rc != ERR_NOTFOUND;
     if (rc == 0 && warm_is_directory(first))
         rc = find_variant(&reading, first, &first);
     return rc ? rc : read_entry(&reading, first, out);

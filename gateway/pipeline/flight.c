@@ -220,7 +220,7 @@ void flight_detach(struct visit *visit)
     struct flight *flight = waiter->flight;
     visit->waiter = NULL;
     waiter->visit = NULL;
-    if (flight->sender == visit)
+    if (waiter->pipeline == flight->owner && flight->sender == visit) /* the owner's field */
         flight->sender = NULL;
     pthread_mutex_lock(&flight->lock);
     list_remove(&waiter->node);
