@@ -198,7 +198,7 @@ static bool is_on(const struct limit *limit, enum limit_scope scope)
 bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limit_who *who, uint64_t now_ns)
 {
     uint64_t hash = digest_hash(who->tenant);
-    struct limit_shard *shard = &limit->shards[hash >> 58];
+    struct limit_shard *shard = &limit->shards[hash >> (64 - SHARD_BITS)];
     struct bucket_key tenant = {LIMIT_TENANT, SLICE(""), who->tenant, hash};
     bool credentials = who->credential.len > 0 && is_on(limit, LIMIT_CREDENTIAL);
     bool services = who->service.len > 0 && is_on(limit, LIMIT_SERVICE);
@@ -214,7 +214,7 @@ bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limi
     pthread_mutex_unlock(&shard->lock);
     if (good && services) {
         struct bucket_key service = {LIMIT_SERVICE, SLICE(""), who->service, ~digest_hash(who->service)};
-        shard = &limit->shards[service.hash >> 58];
+        shard = &limit->shards[service.hash >> (64 - SHARD_BITS)];
         pthread_mutex_lock(&shard->lock);
         turn->buckets[LIMIT_SERVICE] = pin(limit, shard, &service, now_ns);
         good = turn->buckets[LIMIT_SERVICE] != NULL;

@@ -9,7 +9,7 @@
 #include "limit/limit.h"
 
 /* A reload holds them all: fewer than the thread sanitizer's deadlock detector can follow. */
-enum { SHARDS = 32, CLIENT_SHARD = SHARDS, LANE_MAX = 1024 };
+enum { SHARD_BITS = 5, SHARDS = 1 << SHARD_BITS, CLIENT_SHARD = SHARDS, LANE_MAX = 1024 };
 
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
