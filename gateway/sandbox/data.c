@@ -264,11 +264,15 @@ void sandbox_data_drop_changes(struct sandbox *sandbox, const struct sandbox_cre
 /* --- writes
  * -------------------------------------------------------------------------------------------------- */
 
-static void stamp(json_t *value, const char *key)
+/* One moment for all: a record's stamps agree. */
+static void stamp(json_t *value, bool created)
 {
     char text[SANDBOX_TIME_SIZE];
     sandbox_format_time(clock_wall_ms(), true, text);
-    json_object_set_new(value, key, json_string(text));
+    if (created)
+        json_object_set_new(value, "created", json_string(text));
+    json_object_set_new(value, "updated", json_string(text));
+    json_object_set_new(value, "rolloutUpdated", json_string(text));
 }
 
 /* The whole record, id first. Takes fields. */
@@ -280,9 +284,7 @@ static json_t *dress(const struct sandbox_collection *collection, json_t *fields
         json_decref(value);
         value = NULL;
     } else if (!(collection->entity->flags & SANDBOX_BARE)) {
-        stamp(value, "created");
-        stamp(value, "updated");
-        stamp(value, "rolloutUpdated");
+        stamp(value, true);
         json_object_set_new(value, "originalIds",
                             json_pack("{s:s}", app, id + (strlen(id) > 8 ? strlen(id) - 8 : 0)));
         json_object_set_new(value, "original", json_pack("{s:{s:s}}", app, "rolloutId", id));
@@ -325,8 +327,7 @@ int sandbox_data_update(struct sandbox_collection *collection, struct sandbox_re
         return ERR_NOMEM;
     }
     if (!(collection->entity->flags & SANDBOX_BARE)) {
-        stamp(value, "updated");
-        stamp(value, "rolloutUpdated");
+        stamp(value, false);
     }
     json_decref(record->latest);
     record->latest = value;
