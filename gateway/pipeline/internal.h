@@ -345,9 +345,9 @@ void turn_end(struct flight *flight);
 void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating);
 /* Appends what of the client's fields is part of the cache key, since it goes up and an upstream may repeat it: one line for each, begun
  * by LF, which no query holds. False: they do not fit into `out`. */
+bool forward_put_keyed(struct buf *out, const struct http_fields *fields);
 /* The client's Authorization when it is to go up as it is; NULL: the gateway's token goes. */
 const struct http_field *forward_authorization(const struct visit *visit);
-bool forward_put_keyed(struct buf *out, const struct http_fields *fields);
 
 /* answer.c */
 /* Appends what of an answer's fields is neither about the connection nor the gateway's own to say. */

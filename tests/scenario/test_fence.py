@@ -147,7 +147,7 @@ def test_the_same_traffic_fails_without_the_fence(make_gateway):
     """What the test above sees is the fence: a build that can take it out is caught."""
     versions = Versions(1)
     origin, gateway, hook = start(make_gateway, versions, env={"ROLLOUT_GATEWAY_TEST_NO_FENCE": "1"})
-    for attempt in range(6):
+    for attempt in range(20):  # one race is enough; how soon it comes depends on the machine
         run = Run(gateway, hook, versions, f"1/{attempt}", 150)
         run.run()
         if run.violations:
