@@ -16,7 +16,8 @@ size_t assemble_warm_size(const struct config *config)
 struct upstream_options assemble_upstream(const struct config *config)
 {
     return (struct upstream_options){
-        .times = {config->timeouts.connect, config->timeouts.first_byte, config->timeouts.idle, config->timeouts.total},
+        .times = {config->timeouts.connect, config->timeouts.first_byte, config->timeouts.idle,
+                  config->timeouts.total},
         .idle_connections = 64,
         .idle_keep_ms = 50 * 1000,
         .connection_age_ms = 300 * 1000,
@@ -41,8 +42,9 @@ static struct server_options listener(const struct config *config, const char *n
 
 struct server_options assemble_data(const struct config *config)
 {
-    return listener(config, "data",
-                    "Cache-Status: rollout-gateway; fwd=bypass; detail=not-forwarded\r\nVia: 1.1 rollout-gateway\r\n");
+    return listener(
+        config, "data",
+        "Cache-Status: rollout-gateway; fwd=bypass; detail=not-forwarded\r\nVia: 1.1 rollout-gateway\r\n");
 }
 
 struct server_options assemble_webhooks(const struct config *config)
@@ -60,7 +62,8 @@ struct server_options assemble_admin(const struct config *config)
     return options;
 }
 
-static int listener_tls(const struct config_listener *listener, const char *name, struct server_tls **out, struct fault *fault)
+static int listener_tls(const struct config_listener *listener, const char *name, struct server_tls **out,
+                        struct fault *fault)
 {
     struct server_tls_files files = {listener->cert, listener->key, listener->client_ca};
     *out = NULL;
@@ -70,7 +73,8 @@ static int listener_tls(const struct config_listener *listener, const char *name
     return error;
 }
 
-int assemble_tls(const struct config *config, struct server_tls **data, struct server_tls **webhooks, struct fault *fault)
+int assemble_tls(const struct config *config, struct server_tls **data, struct server_tls **webhooks,
+                 struct fault *fault)
 {
     *webhooks = NULL;
     int error = listener_tls(&config->listen.data, "data", data, fault);
@@ -86,7 +90,8 @@ int assemble_tls(const struct config *config, struct server_tls **data, struct s
 
 static struct limit_rule rule_of_limit(const struct config_limit *limit)
 {
-    return (struct limit_rule){limit->rate, limit->burst, limit->concurrency, limit->max_wait_ms, limit->shadow};
+    return (struct limit_rule){limit->rate, limit->burst, limit->concurrency, limit->max_wait_ms,
+                               limit->shadow};
 }
 
 struct limit_options assemble_limit(const struct config *config)
@@ -101,10 +106,12 @@ struct limit_options assemble_limit(const struct config *config)
 
 struct token_options assemble_token(const struct config *config, struct slice secret)
 {
-    return (struct token_options){config->rollout.client_id, secret, (int64_t)(config->rollout.token_ttl_ms / 1000), 0};
+    return (struct token_options){config->rollout.client_id, secret,
+                                  (int64_t)(config->rollout.token_ttl_ms / 1000), 0};
 }
 
-/* --- pipeline ------------------------------------------------------------------------------------------------------ */
+/* --- pipeline
+ * ------------------------------------------------------------------------------------------------------ */
 
 static unsigned override_flag(struct slice name)
 {
@@ -172,7 +179,8 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
     int error = ERR_NOMEM;
     if (apis && rules && dependencies) {
         for (size_t i = 0; i < config->upstream_count; i++)
-            apis[i] = (struct pipeline_api_options){config->upstreams[i].name, config->upstreams[i].url, config->upstreams[i].ca,
+            apis[i] = (struct pipeline_api_options){config->upstreams[i].name, config->upstreams[i].url,
+                                                    config->upstreams[i].ca,
                                                     config->upstreams[i].client_authorization};
         for (size_t i = 0; i < config->cache.rule_count; i++) {
             const struct config_rule *rule = &config->cache.rules[i];

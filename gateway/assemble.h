@@ -11,7 +11,6 @@
 #include "upstream/upstream.h"
 #include "webhook/webhook.h"
 
-
 struct cache_options assemble_cache(const struct config *config);
 /* The file of the cache's copy on disk: four times its memory, at most 16 GiB. */
 size_t assemble_warm_size(const struct config *config);
@@ -19,12 +18,15 @@ struct upstream_options assemble_upstream(const struct config *config);
 struct server_options assemble_data(const struct config *config);
 struct server_options assemble_webhooks(const struct config *config);
 struct server_options assemble_admin(const struct config *config);
-/* Reads the listeners' certificates now; NULL where a listener is plain. The fault names the field ("listen.data.cert: …"). */
-int assemble_tls(const struct config *config, struct server_tls **data, struct server_tls **webhooks, struct fault *fault) MUST_CHECK;
+/* Reads the listeners' certificates now; NULL where a listener is plain. The fault names the field
+ * ("listen.data.cert: …"). */
+int assemble_tls(const struct config *config, struct server_tls **data, struct server_tls **webhooks,
+                 struct fault *fault) MUST_CHECK;
 struct limit_options assemble_limit(const struct config *config);
 struct token_options assemble_token(const struct config *config, struct slice secret);
 /* A new settings object for one worker. */
-int assemble_pipeline(const struct config *config, struct pipeline_settings **out, struct fault *fault) MUST_CHECK;
+int assemble_pipeline(const struct config *config, struct pipeline_settings **out,
+                      struct fault *fault) MUST_CHECK;
 /* Calls use with options that live for the call. Returns what it returns. */
 int assemble_webhook(const struct config *config, struct slice secret, int first_table,
                      int (*use)(const struct webhook_options *options, void *arg), void *arg);

@@ -26,13 +26,15 @@ struct demo {
     pthread_t thread;
     bool running;
     char secret[2 * 48 + 1];
-    char base[128];     /* of the stand-in */
+    char base[128]; /* of the stand-in */
     char data_dir[256];
-    char data[128];     /* address of the data listener */
+    char data[128]; /* address of the data listener */
     struct loop_task close_task;
 };
 
-/* --- life ------------------------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool make_secret(struct demo *demo)
 {
@@ -48,7 +50,8 @@ static bool make_secret(struct demo *demo)
 static bool make_data_dir(struct demo *demo)
 {
     const char *temp = getenv("TMPDIR");
-    int len = snprintf(demo->data_dir, sizeof demo->data_dir, "%s/rollout-gateway-sandbox.XXXXXX", temp && *temp ? temp : "/tmp");
+    int len = snprintf(demo->data_dir, sizeof demo->data_dir, "%s/rollout-gateway-sandbox.XXXXXX",
+                       temp && *temp ? temp : "/tmp");
     return len > 0 && (size_t)len < sizeof demo->data_dir && mkdtemp(demo->data_dir);
 }
 
@@ -132,14 +135,17 @@ const char *demo_data_dir(const struct demo *demo)
     return demo->data_dir;
 }
 
-/* --- configuration ------------------------------------------------------------------------------------------------------ */
+/* --- configuration
+ * ------------------------------------------------------------------------------------------------------ */
 
 void demo_override(struct demo *demo, struct config *config, struct buf *secret)
 {
-    struct config_upstream *upstreams = arena_zalloc(&config->arena, config->upstream_count * sizeof *upstreams);
+    struct config_upstream *upstreams =
+        arena_zalloc(&config->arena, config->upstream_count * sizeof *upstreams);
     for (size_t i = 0; upstreams && i < config->upstream_count; i++) {
         upstreams[i].name = config->upstreams[i].name;
-        upstreams[i].url = arena_format(&config->arena, "%s/%.*s/api", demo->base, SLICE_ARG(upstreams[i].name));
+        upstreams[i].url =
+            arena_format(&config->arena, "%s/%.*s/api", demo->base, SLICE_ARG(upstreams[i].name));
     }
     if (upstreams)
         config->upstreams = upstreams;
@@ -147,12 +153,14 @@ void demo_override(struct demo *demo, struct config *config, struct buf *secret)
     buf_append_text(secret, demo->secret);
 }
 
-/* --- demo tenants ------------------------------------------------------------------------------------------------------- */
+/* --- demo tenants
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void patch_of(const struct sandbox_account *account, struct credential_patch *patch)
 {
     struct slice rest = slice_from(account->apis), one;
-    *patch = (struct credential_patch){.has_app_key = true, .has_apis = true, .app_key = slice_from(account->app_key)};
+    *patch = (struct credential_patch){
+        .has_app_key = true, .has_apis = true, .app_key = slice_from(account->app_key)};
     bool more = rest.len > 0;
     while (more && patch->api_count < CREDENTIAL_API_MAX) {
         more = slice_cut(rest, ',', &one, &rest);
@@ -163,18 +171,21 @@ static void patch_of(const struct sandbox_account *account, struct credential_pa
     patch->is_default = account == sandbox_accounts || strcmp(account[-1].tenant, account->tenant) != 0;
 }
 
-static int map_account(struct demo *demo, struct store *store, const struct sandbox_account *account, const char *webhooks, struct fault *fault)
+static int map_account(struct demo *demo, struct store *store, const struct sandbox_account *account,
+                       const char *webhooks, struct fault *fault)
 {
     static struct credential_change change; /* about 4 KiB; start-up is one thread */
     struct credential_patch patch;
     patch_of(account, &patch);
-    int error = credential_change_put(&change, slice_from(account->tenant), slice_from(account->credential_id), &patch, clock_wall_ms(), fault);
+    int error = credential_change_put(&change, slice_from(account->tenant),
+                                      slice_from(account->credential_id), &patch, clock_wall_ms(), fault);
     if (!error)
         error = store_apply(store, &change.change);
     if (error)
         return fault_set(fault, error, "--sandbox: a demo tenant could not be mapped: %s", error_text(error));
     char url[512];
-    int len = snprintf(url, sizeof url, "http://%s/webhooks/rollout/%.*s", webhooks, SLICE_ARG(change.result.webhook_token));
+    int len = snprintf(url, sizeof url, "http://%s/webhooks/rollout/%.*s", webhooks,
+                       SLICE_ARG(change.result.webhook_token));
     return sandbox_subscribe(demo->sandbox, slice_from(account->credential_id), slice_of(url, (size_t)len));
 }
 
@@ -211,7 +222,8 @@ void demo_greet(const struct demo *demo)
     printf("\nA stand-in of Rollout runs at %s; the gateway is at http://%s\n"
            "Tenants acme, globex and initech have connected accounts. Try:\n\n"
            "  curl -i 'http://%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'\n"
-           "  curl -i 'http://%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'          # again: Cache-Status says hit\n"
+           "  curl -i 'http://%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'          # again: Cache-Status "
+           "says hit\n"
            "  curl -s 'http://%s/t/globex/crm/people?limit=1&tags=Buyer'             # tenant in the path\n"
            "  curl -i -X POST http://%s/t/acme/crm/people -H 'Content-Type: application/json' \\\n"
            "       -d '{\"firstName\":\"Ada\",\"lastName\":\"Lovelace\"}'\n"
@@ -220,7 +232,9 @@ void demo_greet(const struct demo *demo)
     fflush(stdout);
 }
 
-/* --- alone -------------------------------------------------------------------------------------------------------------- */
+/* --- alone
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 struct alone {
     struct loop *loop;
@@ -245,8 +259,10 @@ static void on_alone_signal(void *owner, int number)
 
 static int usage(FILE *out, int status)
 {
-    fputs("usage: rollout-gateway sandbox [--listen ADDRESS] [--people N] [--latency-ms N] [--lag-ms N] [--rate N] [--record]\n"
-          "The client id is ROLLOUT_CLIENT_ID (default sandbox-client), the secret ROLLOUT_CLIENT_SECRET (needed).\n",
+    fputs("usage: rollout-gateway sandbox [--listen ADDRESS] [--people N] [--latency-ms N] [--lag-ms N] "
+          "[--rate N] [--record]\n"
+          "The client id is ROLLOUT_CLIENT_ID (default sandbox-client), the secret ROLLOUT_CLIENT_SECRET "
+          "(needed).\n",
           out);
     return status;
 }
@@ -258,9 +274,12 @@ static bool number_option(const char *text, uint64_t *out)
 
 static bool parse_alone(int argc, char **argv, struct sandbox_options *options)
 {
-    static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},  {"people", required_argument, NULL, 'p'},
-                                          {"latency-ms", required_argument, NULL, 'm'}, {"lag-ms", required_argument, NULL, 'g'},
-                                          {"rate", required_argument, NULL, 'r'},    {"record", no_argument, NULL, 'c'},
+    static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
+                                          {"people", required_argument, NULL, 'p'},
+                                          {"latency-ms", required_argument, NULL, 'm'},
+                                          {"lag-ms", required_argument, NULL, 'g'},
+                                          {"rate", required_argument, NULL, 'r'},
+                                          {"record", no_argument, NULL, 'c'},
                                           {NULL, 0, NULL, 0}};
     int option;
     uint64_t people = options->people;

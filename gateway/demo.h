@@ -1,5 +1,5 @@
-/* `serve --sandbox`: the stand-in of Rollout in this process, on a thread of its own, with demo tenants in a data directory that goes when
- * the process ends. */
+/* `serve --sandbox`: the stand-in of Rollout in this process, on a thread of its own, with demo tenants in a
+ * data directory that goes when the process ends. */
 #ifndef DEMO_H
 #define DEMO_H
 
@@ -14,7 +14,8 @@ struct demo *demo_create(struct fault *fault);
 void demo_override(struct demo *demo, struct config *config, struct buf *secret);
 const char *demo_data_dir(const struct demo *demo);
 /* Maps the demo tenants, subscribes their webhooks to the listener behind webhooks_fd, starts the thread. */
-int demo_start(struct demo *demo, struct store *store, int data_fd, int webhooks_fd, struct fault *fault) MUST_CHECK;
+int demo_start(struct demo *demo, struct store *store, int data_fd, int webhooks_fd,
+               struct fault *fault) MUST_CHECK;
 /* Prints lines to paste. */
 void demo_greet(const struct demo *demo);
 /* Ends the thread, frees, and removes the data directory. NULL is allowed. */

@@ -1,4 +1,5 @@
-/* rollout-gateway: picks the subcommand. `serve` and `sandbox` are built here from the rooms; the rest is cli/. */
+/* rollout-gateway: picks the subcommand. `serve` and `sandbox` are built here from the rooms; the rest is
+ * cli/. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 #include "demo.h"
 #include "serve.h"
 
-/* --- what config/ lends to cli/ ----------------------------------------------------------------------------------------- */
+/* --- what config/ lends to cli/
+ * ----------------------------------------------------------------------------------------- */
 
 /* The files that the configuration names for TLS: a line in the errors. */
 static int check_tls(const struct config *config, struct config_errors *errors)
@@ -84,7 +86,8 @@ static int manual(void)
 
 static struct config *loaded; /* what the context's strings belong to */
 
-static int load_secrets(const struct config *config, bool with_secret, struct cli_context *out, struct fault *fault)
+static int load_secrets(const struct config *config, bool with_secret, struct cli_context *out,
+                        struct fault *fault)
 {
     int error = 0;
     if (config->admin.token.env || config->admin.token.file)

@@ -51,7 +51,8 @@ static void on_ready(struct loop_io *io, unsigned events)
         signals->on_signal(signals->owner, (int)info.ssi_signo);
 }
 
-int process_signals_open(struct process_signals *signals, struct loop *loop, void *owner, void (*on_signal)(void *owner, int number))
+int process_signals_open(struct process_signals *signals, struct loop *loop, void *owner,
+                         void (*on_signal)(void *owner, int number))
 {
     sigset_t set;
     signal_set(&set);
@@ -90,7 +91,8 @@ void process_notify(const char *state)
         address.sun_path[0] = '\0';
     char text[128];
     /* notify-reload wants the clock with RELOADING=1; it does no harm elsewhere. */
-    int len = snprintf(text, sizeof text, "%s\nMONOTONIC_USEC=%llu", state, (unsigned long long)(clock_mono_ns() / 1000));
+    int len = snprintf(text, sizeof text, "%s\nMONOTONIC_USEC=%llu", state,
+                       (unsigned long long)(clock_mono_ns() / 1000));
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;

@@ -4,7 +4,8 @@
 
 #include "base/loop.h"
 
-/* No core dumps and no ptrace by strangers (secrets live here), SIGPIPE ignored, private files, as many descriptors as allowed. Before any thread. */
+/* No core dumps and no ptrace by strangers (secrets live here), SIGPIPE ignored, private files, as many
+ * descriptors as allowed. Before any thread. */
 void process_harden(void);
 /* Blocks the signals that we handle, in this thread and those it starts. Before any thread. */
 int process_block_signals(void) MUST_CHECK;
@@ -16,7 +17,8 @@ struct process_signals {
     void *owner;
     void (*on_signal)(void *owner, int number);
 };
-int process_signals_open(struct process_signals *signals, struct loop *loop, void *owner, void (*on_signal)(void *owner, int number)) MUST_CHECK;
+int process_signals_open(struct process_signals *signals, struct loop *loop, void *owner,
+                         void (*on_signal)(void *owner, int number)) MUST_CHECK;
 void process_signals_close(struct process_signals *signals);
 
 /* Tells systemd ("READY=1"); nothing without NOTIFY_SOCKET. */

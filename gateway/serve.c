@@ -19,7 +19,10 @@
 enum { WORKERS_MAX = 256 };
 
 static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, CALLER_TABLES, NULL};
-enum { WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT, CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *) };
+enum {
+    WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT,
+    CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *)
+};
 
 struct gateway {
     const struct cli_serve *options;
@@ -42,7 +45,8 @@ struct gateway {
     int data_fds[WORKERS_MAX], webhook_fds[WORKERS_MAX], admin_fd;
 };
 
-/* --- configuration --------------------------------------------------------------------------------------------------- */
+/* --- configuration
+ * --------------------------------------------------------------------------------------------------- */
 
 static void print_errors(const struct config_errors *errors)
 {
@@ -113,16 +117,21 @@ static void warn_about(const struct gateway *g)
 {
     const struct config *config = g->generation->config;
     if (!g->demo && token_secret_is_short(buf_slice(&g->generation->client_secret)))
-        log_message(LOG_WARN, "short-secret", "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
+        log_message(LOG_WARN, "short-secret",
+                    "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
     if (config->webhooks.subscriber_count > 0)
-        log_message(LOG_WARN, "not-in-force", "webhooks.subscribers is configured; this version does not relay events yet");
+        log_message(LOG_WARN, "not-in-force",
+                    "webhooks.subscribers is configured; this version does not relay events yet");
     if (config->webhooks.public_url)
-        log_message(LOG_WARN, "not-in-force", "webhooks.public_url is configured; this version does not subscribe by itself yet");
+        log_message(LOG_WARN, "not-in-force",
+                    "webhooks.public_url is configured; this version does not subscribe by itself yet");
     if (config->cluster.redis_url)
         log_message(LOG_WARN, "not-in-force", "cluster.redis_url is configured; this version runs alone");
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------------- */
+/* --- start
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static int listen_all(struct gateway *g, struct fault *fault)
 {
@@ -203,12 +212,15 @@ static int make_workers(struct gateway *g, struct fault *fault)
         int error = worker_init(worker, &rooms, g->generation, g->data_fds[i], g->webhook_fds[i], fault);
         if (error)
             return error;
-        g->shown[i] = (struct admin_worker){worker->pipeline, worker->upstream, worker->webhook, worker->data, worker->loop};
+        g->shown[i] = (struct admin_worker){worker->pipeline, worker->upstream, worker->webhook, worker->data,
+                                            worker->loop};
     }
     return 0;
 }
 
-/* --- reload ------------------------------------------------------------------------------------------------------------ */
+/* --- reload
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static int put_in_force(struct gateway *g, struct generation *next, struct fault *fault)
 {
@@ -260,7 +272,9 @@ static int reload(void *owner, struct fault *fault)
     return 0;
 }
 
-/* --- stop -------------------------------------------------------------------------------------------------------------- */
+/* --- stop
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static int nothing(struct store_change *change, struct store_txn *txn)
 {
@@ -269,7 +283,8 @@ static int nothing(struct store_change *change, struct store_txn *txn)
     return 0;
 }
 
-/* Everything is closed: what was acknowledged is committed, what was posted to the loops runs before they stop. */
+/* Everything is closed: what was acknowledged is committed, what was posted to the loops runs before they
+ * stop. */
 static void stop_loops(void *arg)
 {
     struct gateway *g = arg;
@@ -337,7 +352,9 @@ static void on_signal(void *owner, int number)
     drain(g);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------------------------- */
+/* --- the whole
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static int make_admin(struct gateway *g, struct fault *fault)
 {

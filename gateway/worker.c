@@ -24,7 +24,8 @@ void generation_release(struct generation *generation)
     free(generation);
 }
 
-/* --- building ------------------------------------------------------------------------------------------------------ */
+/* --- building
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct making {
     struct worker *worker;
@@ -34,11 +35,13 @@ struct making {
 static int make_webhook(const struct webhook_options *options, void *arg)
 {
     struct making *making = arg;
-    making->worker->webhook = webhook_create(making->worker->loop, making->rooms->store, making->rooms->cache, options);
+    making->worker->webhook =
+        webhook_create(making->worker->loop, making->rooms->store, making->rooms->cache, options);
     return making->worker->webhook ? 0 : ERR_NOMEM;
 }
 
-static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation, struct fault *fault)
+static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
+                 struct fault *fault)
 {
     const struct config *config = generation->config;
     struct upstream_options upstream = assemble_upstream(config);
@@ -56,12 +59,13 @@ static int build(struct worker *worker, const struct worker_rooms *rooms, const 
         return fault_set(fault, ERR_NOMEM, "a worker could not be made: out of memory");
     }
     struct making making = {worker, rooms};
-    error = assemble_webhook(config, buf_slice(&generation->client_secret), rooms->webhook_table, make_webhook, &making);
+    error = assemble_webhook(config, buf_slice(&generation->client_secret), rooms->webhook_table,
+                             make_webhook, &making);
     return error ? fault_set(fault, error, "a worker could not be made: %s", error_text(error)) : 0;
 }
 
-int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation, int data_fd, int webhooks_fd,
-                struct fault *fault)
+int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
+                int data_fd, int webhooks_fd, struct fault *fault)
 {
     memset(worker, 0, sizeof *worker);
     worker->webhook_table = rooms->webhook_table;
@@ -92,7 +96,8 @@ void worker_deinit(struct worker *worker)
         loop_destroy(worker->loop);
 }
 
-/* --- reload -------------------------------------------------------------------------------------------------------- */
+/* --- reload
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct update {
     struct loop_task task;
@@ -119,7 +124,8 @@ static void run_update(struct loop_task *task)
     upstream_configure(worker->upstream, &upstream);
     server_configure(worker->data, &data);
     server_configure(worker->webhooks, &webhooks);
-    if (assemble_webhook(config, buf_slice(&update->generation->client_secret), worker->webhook_table, use_webhook, worker->webhook))
+    if (assemble_webhook(config, buf_slice(&update->generation->client_secret), worker->webhook_table,
+                         use_webhook, worker->webhook))
         log_message(LOG_ERROR, "reload", "out of memory: the webhook receiver keeps its old configuration");
     generation_release(update->generation);
     free(update);
@@ -141,7 +147,8 @@ bool worker_reload(struct worker *worker, struct generation *generation, struct 
     return true;
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------------ */
+/* --- stopping
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void on_upstream_closed(void *arg)
 {
@@ -181,7 +188,8 @@ static void run_stop(struct loop_task *task)
     look(&worker->timer);
 }
 
-void worker_stop(struct worker *worker, uint64_t within_ms, void *owner, void (*on_stopped)(void *owner, struct worker *worker))
+void worker_stop(struct worker *worker, uint64_t within_ms, void *owner,
+                 void (*on_stopped)(void *owner, struct worker *worker))
 {
     worker->owner = owner;
     worker->on_stopped = on_stopped;

@@ -46,15 +46,19 @@ struct worker_rooms {
     int webhook_table;
 };
 
-/* Builds what belongs to the worker. On an error nothing has to be undone but worker_deinit. The descriptors are taken over. */
-int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation, int data_fd, int webhooks_fd,
-                struct fault *fault) MUST_CHECK;
+/* Builds what belongs to the worker. On an error nothing has to be undone but worker_deinit. The descriptors
+ * are taken over. */
+int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
+                int data_fd, int webhooks_fd, struct fault *fault) MUST_CHECK;
 /* After its loop has ended, or was never run. */
 void worker_deinit(struct worker *worker);
 
-/* Any thread: a new configuration, prepared with `settings` (taken over). False: no memory, nothing happens. */
+/* Any thread: a new configuration, prepared with `settings` (taken over). False: no memory, nothing happens.
+ */
 bool worker_reload(struct worker *worker, struct generation *generation, struct pipeline_settings *settings);
-/* Any thread, once: no new connections; ends when the last request is answered or after `within_ms`; then on_stopped. */
-void worker_stop(struct worker *worker, uint64_t within_ms, void *owner, void (*on_stopped)(void *owner, struct worker *worker));
+/* Any thread, once: no new connections; ends when the last request is answered or after `within_ms`; then
+ * on_stopped. */
+void worker_stop(struct worker *worker, uint64_t within_ms, void *owner,
+                 void (*on_stopped)(void *owner, struct worker *worker));
 
 #endif

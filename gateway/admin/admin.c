@@ -2,7 +2,9 @@
 
 #include "admin_internal.h"
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 struct admin *admin_create(const struct admin_options *options)
 {
@@ -36,7 +38,8 @@ void admin_destroy(struct admin *admin)
     free(admin);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------- */
+/* --- answers
+ * ------------------------------------------------------------------------------------------------------- */
 
 void admin_reply_json(struct admin_request *r, int status, json_t *value)
 {
@@ -64,13 +67,15 @@ static void on_collected(struct server_exchange *x, enum problem problem, struct
     }
     json_t *value = json_read(body, ADMIN_BODY_MAX, &fault);
     if (!value || !json_is_object(value))
-        server_problem(x, PROBLEM_BAD_REQUEST, "", "", "%s", value ? "the body has to be a JSON object" : fault.text);
+        server_problem(x, PROBLEM_BAD_REQUEST, "", "", "%s",
+                       value ? "the body has to be a JSON object" : fault.text);
     else
         r->on_body(r, value);
     json_decref(value);
 }
 
-void admin_take_body(struct admin_request *r, bool optional, void (*on_body)(struct admin_request *r, json_t *body))
+void admin_take_body(struct admin_request *r, bool optional,
+                     void (*on_body)(struct admin_request *r, json_t *body))
 {
     r->on_body = on_body;
     if (optional)
@@ -94,7 +99,8 @@ bool admin_query(struct admin_request *r, const char *name, struct slice *value)
     return true;
 }
 
-/* --- small endpoints ----------------------------------------------------------------------------------------------- */
+/* --- small endpoints
+ * ----------------------------------------------------------------------------------------------- */
 
 static void livez(struct admin_request *r)
 {
@@ -138,7 +144,8 @@ static void drain(struct admin_request *r)
     admin_take_body(r, true, on_drain);
 }
 
-/* --- routing ------------------------------------------------------------------------------------------------------- */
+/* --- routing
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* '*' stands for one segment. */
 struct endpoint {
@@ -213,7 +220,8 @@ static bool authorised(const struct admin_request *r)
     if (admin->token.len == 0)
         return true;
     struct slice value = http_value(&r->x->request.fields, FIELD_AUTHORIZATION), scheme, given;
-    if (http_count(&r->x->request.fields, FIELD_AUTHORIZATION) != 1 || !slice_cut(value, ' ', &scheme, &given))
+    if (http_count(&r->x->request.fields, FIELD_AUTHORIZATION) != 1 ||
+        !slice_cut(value, ' ', &scheme, &given))
         return false;
     return slice_equal_nocase(scheme, SLICE("Bearer")) && slice_equal_secret(given, buf_slice(&admin->token));
 }
@@ -224,17 +232,20 @@ static bool cross_site(const struct admin_request *r)
     struct slice origin = http_value(&r->x->request.fields, FIELD_ORIGIN), scheme, host;
     if (origin.len == 0)
         return false;
-    return !slice_cut(origin, '/', &scheme, &host) || host.len < 1 || !slice_equal(slice_skip(host, 1), r->x->request.host);
+    return !slice_cut(origin, '/', &scheme, &host) || host.len < 1 ||
+           !slice_equal(slice_skip(host, 1), r->x->request.host);
 }
 
-/* A name that its owner has pointed at this machine (DNS rebinding) makes the operator's browser a client from here. Where no token is
- * asked for, who comes over loopback has to name it as what it is: an address, or localhost. */
+/* A name that its owner has pointed at this machine (DNS rebinding) makes the operator's browser a client
+ * from here. Where no token is asked for, who comes over loopback has to name it as what it is: an address,
+ * or localhost. */
 static bool rebound(const struct admin_request *r)
 {
     struct slice peer = slice_from(r->x->peer), host = r->x->request.host, name, port;
     if (r->admin->token.len > 0 || host.len == 0)
         return false;
-    if (!slice_starts(peer, SLICE("127.")) && !slice_equal(peer, SLICE("::1")) && !slice_equal(peer, SLICE("::ffff:127.0.0.1")))
+    if (!slice_starts(peer, SLICE("127.")) && !slice_equal(peer, SLICE("::1")) &&
+        !slice_equal(peer, SLICE("::ffff:127.0.0.1")))
         return false;
     slice_cut(host, ':', &name, &port);
     if (slice_equal_nocase(name, SLICE("localhost")) || host.ptr[0] == '[')
@@ -262,9 +273,11 @@ static void dispatch(struct admin_request *r)
     else if (!found)
         server_problem(r->x, PROBLEM_METHOD_NOT_ALLOWED, "", "", "this path does not take that method");
     else if (!found->open && !authorised(r))
-        server_problem(r->x, PROBLEM_UNAUTHENTICATED, "WWW-Authenticate: Bearer\r\n", "", "the admin token is missing or wrong");
+        server_problem(r->x, PROBLEM_UNAUTHENTICATED, "WWW-Authenticate: Bearer\r\n", "",
+                       "the admin token is missing or wrong");
     else if (!found->open && rebound(r))
-        server_problem(r->x, PROBLEM_FORBIDDEN, "", "", "without an admin token, Host has to be an address or localhost");
+        server_problem(r->x, PROBLEM_FORBIDDEN, "", "",
+                       "without an admin token, Host has to be an address or localhost");
     else if (method != METHOD_GET && cross_site(r))
         server_problem(r->x, PROBLEM_FORBIDDEN, "", "", "a page of another origin may not do this");
     else

@@ -1,6 +1,7 @@
 /*
- * The operator's listener (contract 10 and 12): /livez, /readyz, /metrics, /v1/…, and the dashboard at /. A server handler on one worker's
- * loop. What it cannot do itself (reload, drain) it asks of main.c through the hooks.
+ * The operator's listener (contract 10 and 12): /livez, /readyz, /metrics, /v1/…, and the dashboard at /. A
+ * server handler on one worker's loop. What it cannot do itself (reload, drain) it asks of main.c through the
+ * hooks.
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
@@ -16,7 +17,8 @@
 
 struct admin;
 
-/* What one worker shows: pointers stay valid while the admin lives; only thread-safe calls are made on them. */
+/* What one worker shows: pointers stay valid while the admin lives; only thread-safe calls are made on them.
+ */
 struct admin_worker {
     struct pipeline *pipeline; /* explain runs on the first one's loop, which is the admin's */
     const struct upstream *upstream;
@@ -45,7 +47,8 @@ struct admin_options {
     const struct admin_worker *workers; /* borrowed for the admin's life */
     unsigned worker_count;
     struct admin_hooks hooks;
-    struct slice token;                 /* "": none is asked for; copied. Compared in constant time with Authorization: Bearer */
+    struct slice
+        token; /* "": none is asked for; copied. Compared in constant time with Authorization: Bearer */
     int64_t started_wall_ms;
 };
 

@@ -28,8 +28,10 @@ struct admin_request {
 
 /* admin.c */
 void admin_reply_json(struct admin_request *r, int status, json_t *value); /* takes the value over */
-/* Gathers and parses the body, then calls on_body; answers 400 itself. An empty body is NULL when optional. */
-void admin_take_body(struct admin_request *r, bool optional, void (*on_body)(struct admin_request *r, json_t *body));
+/* Gathers and parses the body, then calls on_body; answers 400 itself. An empty body is NULL when optional.
+ */
+void admin_take_body(struct admin_request *r, bool optional,
+                     void (*on_body)(struct admin_request *r, json_t *body));
 /* A decoded query parameter; false when absent or malformed. */
 bool admin_query(struct admin_request *r, const char *name, struct slice *value);
 

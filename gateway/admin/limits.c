@@ -9,10 +9,12 @@ static void add(const struct limit_state *state, void *arg)
     if (json_array_size(list) >= SHOWN_MAX)
         return;
 #define N(value) (json_int_t)(value)
-    json_t *one = json_pack("{s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:b}", "scope", limit_scope_name(state->scope), "rate",
-                            state->rate, "configured_rate", state->configured_rate, "burst", N(state->burst), "remaining",
-                            N(state->remaining), "concurrency", N(state->concurrency), "in_flight", N(state->in_flight), "waiting",
-                            N(state->waiting), "learned", state->learned, "paused_ms", N(state->paused_ms), "shadow", state->shadow);
+    json_t *one = json_pack("{s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:b}", "scope",
+                            limit_scope_name(state->scope), "rate", state->rate, "configured_rate",
+                            state->configured_rate, "burst", N(state->burst), "remaining",
+                            N(state->remaining), "concurrency", N(state->concurrency), "in_flight",
+                            N(state->in_flight), "waiting", N(state->waiting), "learned", state->learned,
+                            "paused_ms", N(state->paused_ms), "shadow", state->shadow);
     if (one && state->key.len > 0)
         json_object_set_new(one, "key", json_stringn(state->key.ptr, state->key.len));
     json_array_append_new(list, one);
@@ -38,7 +40,8 @@ void admin_limits(struct admin_request *r)
         limit_each(limit, tenant, loop_now(r->admin->options.loop), add, list);
     limit_stats(limit, &s);
     admin_reply_json(r, 200,
-                     json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I}", "limits", list, "granted", N(s.granted), "waited",
-                               N(s.waited), "waiting", N(s.waiting), "refused", by_scope(s.refused), "shadow_refused",
-                               by_scope(s.shadow_refused), "background_yielded", N(s.yielded), "slowed", N(s.cuts), "keys", N(s.keys)));
+                     json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I}", "limits", list, "granted",
+                               N(s.granted), "waited", N(s.waited), "waiting", N(s.waiting), "refused",
+                               by_scope(s.refused), "shadow_refused", by_scope(s.shadow_refused),
+                               "background_yielded", N(s.yielded), "slowed", N(s.cuts), "keys", N(s.keys)));
 }

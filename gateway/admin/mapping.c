@@ -1,4 +1,5 @@
-/* /v1/tenants…: the mapping from tenants to credentials. Reads on this loop, writes through the store's writer. */
+/* /v1/tenants…: the mapping from tenants to credentials. Reads on this loop, writes through the store's
+ * writer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -6,7 +7,6 @@
 #include "admin_internal.h"
 #include "base/clock.h"
 #include "credential/credential.h"
-
 
 /* A change under way. In the heap: it may outlive the request. */
 struct admin_job {
@@ -42,10 +42,12 @@ static json_t *json_of(const struct credential *c)
         json_array_append_new(apis, admin_json_text(c->apis[i]));
     char path[128];
     int len = snprintf(path, sizeof path, "/webhooks/rollout/%.*s", SLICE_ARG(c->webhook_token));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}", "tenant", admin_json_text(c->tenant), "credential_id", admin_json_text(c->id),
-                     "app_key", admin_json_text(c->app_key), "apis", apis, "label", admin_json_text(c->label), "default", (int)c->is_default,
-                     "status", credential_status_text(c->status), "created_at", admin_json_time(c->created_at), "updated_at",
-                     admin_json_time(c->updated_at), "webhook_path", admin_json_text(slice_of(path, (size_t)len)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}", "tenant",
+                     admin_json_text(c->tenant), "credential_id", admin_json_text(c->id), "app_key",
+                     admin_json_text(c->app_key), "apis", apis, "label", admin_json_text(c->label), "default",
+                     (int)c->is_default, "status", credential_status_text(c->status), "created_at",
+                     admin_json_time(c->created_at), "updated_at", admin_json_time(c->updated_at),
+                     "webhook_path", admin_json_text(slice_of(path, (size_t)len)));
 }
 
 static bool begin(struct admin_request *r)
@@ -56,11 +58,13 @@ static bool begin(struct admin_request *r)
     return false;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void on_tenant(struct slice tenant, size_t count, void *arg)
 {
-    json_array_append_new(arg, json_pack("{s:o, s:I}", "tenant", admin_json_text(tenant), "credentials", (json_int_t)count));
+    json_array_append_new(
+        arg, json_pack("{s:o, s:I}", "tenant", admin_json_text(tenant), "credentials", (json_int_t)count));
 }
 
 void admin_list_tenants(struct admin_request *r)
@@ -86,7 +90,8 @@ void admin_list_tenants(struct admin_request *r)
     json_t *answer = json_pack("{s:o, s:o}", "tenants", tenants, "next", cursor);
     if (error) {
         json_decref(answer);
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s", error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
+                       error_text(error));
         return;
     }
     admin_reply_json(r, 200, answer);
@@ -110,7 +115,8 @@ void admin_list_credentials(struct admin_request *r)
     json_t *answer = json_pack("{s:o, s:o}", "tenant", admin_json_text(tenant), "credentials", credentials);
     if (error) {
         json_decref(answer);
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s", error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
+                       error_text(error));
         return;
     }
     admin_reply_json(r, 200, answer);
@@ -129,10 +135,12 @@ void admin_get_credential(struct admin_request *r)
     else if (error == ERR_NOTFOUND)
         server_problem(r->x, PROBLEM_NOT_FOUND, "", "", "the tenant has no such credential");
     else
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s", error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
+                       error_text(error));
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------- */
+/* --- writing
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void answer_job(struct admin_request *r, const struct admin_job *job)
 {
@@ -149,7 +157,8 @@ static void answer_job(struct admin_request *r, const struct admin_job *job)
     else if (error == ERR_LIMIT)
         server_problem(r->x, PROBLEM_CONFLICT, "", "", "a tenant has at most %d credentials", CREDENTIAL_MAX);
     else
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "", "the change could not be stored: %s", error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "",
+                       "the change could not be stored: %s", error_text(error));
 }
 
 static void on_stored(struct store_change *change)
@@ -216,7 +225,8 @@ static int take_member(const char *key, json_t *value, struct credential_patch *
     if (strcmp(key, "apis") == 0)
         return take_apis(value, patch, fault);
     if (strcmp(key, "default") != 0)
-        return fault_set(fault, ERR_INVALID, "%.40s: not a member of a credential (app_key, apis, label, default)", key);
+        return fault_set(fault, ERR_INVALID,
+                         "%.40s: not a member of a credential (app_key, apis, label, default)", key);
     if (!json_is_boolean(value))
         return bad(fault, key, "true or false");
     patch->is_default = json_is_true(value);
@@ -240,7 +250,8 @@ static void on_put(struct admin_request *r, json_t *body)
     }
     struct admin_job *job = error ? NULL : calloc(1, sizeof *job);
     if (job)
-        error = credential_change_put(&job->change, r->tenant, r->credential_id, &patch, clock_wall_ms(), &fault);
+        error =
+            credential_change_put(&job->change, r->tenant, r->credential_id, &patch, clock_wall_ms(), &fault);
     if (job && !error) {
         submit(r, job);
         return;

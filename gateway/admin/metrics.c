@@ -3,7 +3,8 @@
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
 {
-    buf_append_format(out, "# HELP rollout_gateway_%s %s\n# TYPE rollout_gateway_%s %s\n", name, help, name, type);
+    buf_append_format(out, "# HELP rollout_gateway_%s %s\n# TYPE rollout_gateway_%s %s\n", name, help, name,
+                      type);
 }
 
 static void one(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
@@ -14,7 +15,8 @@ static void one(struct buf *out, const char *name, const char *type, const char 
 
 static void labelled(struct buf *out, const char *name, const char *label, const char *value, uint64_t number)
 {
-    buf_append_format(out, "rollout_gateway_%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)number);
+    buf_append_format(out, "rollout_gateway_%s{%s=\"%s\"} %llu\n", name, label, value,
+                      (unsigned long long)number);
 }
 
 static void requests(struct buf *out, const struct pipeline_stats *s)
@@ -22,16 +24,21 @@ static void requests(struct buf *out, const struct pipeline_stats *s)
     static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     head(out, "requests_total", "counter", "Requests on the data listener, by how the cache took part.");
     for (int i = 0; i < PIPELINE_OUTCOME_COUNT; i++)
-        labelled(out, "requests_total", "outcome", pipeline_outcome_name((enum pipeline_outcome)i), s->outcomes[i]);
+        labelled(out, "requests_total", "outcome", pipeline_outcome_name((enum pipeline_outcome)i),
+                 s->outcomes[i]);
     head(out, "responses_total", "counter", "Answers on the data listener, by class of status.");
     for (int i = 0; i < 6; i++)
         labelled(out, "responses_total", "class", classes[i], s->statuses[i]);
-    one(out, "clients_gone_total", "counter", "Requests whose client left before the end of the answer.", s->clients_gone);
-    one(out, "fills_fenced_total", "counter", "Answers not kept as fresh since an event came while they were fetched.", s->fenced);
-    one(out, "retries_total", "counter", "Further tries of requests that failed or were answered badly.", s->retries);
-    one(out, "retry_budget_exhausted_total", "counter", "Further tries that were due, but not paid for by the retry budget.",
-        s->retry_budget_exhausted);
-    one(out, "token_retries_total", "counter", "Requests repeated with a new token after a 401.", s->token_retries);
+    one(out, "clients_gone_total", "counter", "Requests whose client left before the end of the answer.",
+        s->clients_gone);
+    one(out, "fills_fenced_total", "counter",
+        "Answers not kept as fresh since an event came while they were fetched.", s->fenced);
+    one(out, "retries_total", "counter", "Further tries of requests that failed or were answered badly.",
+        s->retries);
+    one(out, "retry_budget_exhausted_total", "counter",
+        "Further tries that were due, but not paid for by the retry budget.", s->retry_budget_exhausted);
+    one(out, "token_retries_total", "counter", "Requests repeated with a new token after a 401.",
+        s->token_retries);
 }
 
 static void duration(struct buf *out, const struct pipeline_stats *s)
@@ -44,8 +51,10 @@ static void duration(struct buf *out, const struct pipeline_stats *s)
             buf_append_format(out, "rollout_gateway_request_duration_seconds_bucket{le=\"%g\"} %llu\n",
                               (double)pipeline_bucket_us[i] / 1e6, (unsigned long long)sum);
     }
-    buf_append_format(out, "rollout_gateway_request_duration_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)sum);
-    buf_append_format(out, "rollout_gateway_request_duration_seconds_sum %.6f\n", (double)s->duration_us / 1e6);
+    buf_append_format(out, "rollout_gateway_request_duration_seconds_bucket{le=\"+Inf\"} %llu\n",
+                      (unsigned long long)sum);
+    buf_append_format(out, "rollout_gateway_request_duration_seconds_sum %.6f\n",
+                      (double)s->duration_us / 1e6);
     buf_append_format(out, "rollout_gateway_request_duration_seconds_count %llu\n", (unsigned long long)sum);
 }
 
@@ -58,16 +67,21 @@ static void cache(struct buf *out, const struct admin *admin)
     one(out, "cache_budget_bytes", "gauge", "The most that cache_bytes may become.", s.budget);
     one(out, "cache_stores_total", "counter", "Answers stored.", s.stores);
     one(out, "cache_evictions_total", "counter", "Answers evicted to stay within the budget.", s.evictions);
-    one(out, "cache_invalidations_total", "counter", "Generations raised by events, writes and purges.", s.invalidations);
-    one(out, "cache_disk_bytes", "gauge", "Size of the cache's copy on disk; 0 when there is none.", s.warm.bytes);
+    one(out, "cache_invalidations_total", "counter", "Generations raised by events, writes and purges.",
+        s.invalidations);
+    one(out, "cache_disk_bytes", "gauge", "Size of the cache's copy on disk; 0 when there is none.",
+        s.warm.bytes);
     one(out, "cache_disk_written_total", "counter", "Answers written to the copy on disk.", s.warm.written);
-    one(out, "cache_disk_restored_total", "counter", "Answers read back from it, to be revalidated.", s.warm.restored);
+    one(out, "cache_disk_restored_total", "counter", "Answers read back from it, to be revalidated.",
+        s.warm.restored);
     one(out, "cache_disk_dropped_total", "counter", "Answers that were not written to it.", s.warm.dropped);
     one(out, "cache_disk_evicted_total", "counter", "Records that made room in it.", s.warm.evicted);
-    one(out, "cache_disk_damaged_total", "counter", "Records in it that could not be believed.", s.warm.damaged);
+    one(out, "cache_disk_damaged_total", "counter", "Records in it that could not be believed.",
+        s.warm.damaged);
 }
 
-static void of_host(struct buf *out, const char *name, const struct upstream_host_stats *host, uint64_t number)
+static void of_host(struct buf *out, const char *name, const struct upstream_host_stats *host,
+                    uint64_t number)
 {
     buf_append_format(out, "rollout_gateway_%s{host=\"", name);
     buf_append_json(out, host->host);
@@ -78,9 +92,11 @@ static void upstream(struct buf *out, const struct admin *admin)
 {
     struct upstream_stats s = admin_upstream_stats(admin);
     one(out, "upstream_requests_total", "counter", "Requests sent to Rollout.", s.transfers);
-    one(out, "upstream_failures_total", "counter", "Requests to Rollout that failed without an answer.", s.failures);
+    one(out, "upstream_failures_total", "counter", "Requests to Rollout that failed without an answer.",
+        s.failures);
     one(out, "upstream_connects_total", "counter", "Connections made to Rollout.", s.connects);
-    one(out, "upstream_connect_failures_total", "counter", "Connections to Rollout that could not be made.", s.connect_failures);
+    one(out, "upstream_connect_failures_total", "counter", "Connections to Rollout that could not be made.",
+        s.connect_failures);
     one(out, "upstream_reuses_total", "counter", "Requests sent on a kept connection.", s.reuses);
     one(out, "upstream_connections", "gauge", "Open connections to Rollout.", s.open);
     one(out, "upstream_idle_connections", "gauge", "Kept connections that wait for use.", s.idle);
@@ -125,14 +141,18 @@ static void limits(struct buf *out, const struct admin *admin)
     one(out, "limit_waited_total", "counter", "… of these, after waiting for their turn.", s.waited);
     head(out, "limit_wait_seconds_total", "counter", "Time that those waited.");
     buf_append_format(out, "rollout_gateway_limit_wait_seconds_total %.3f\n", (double)s.wait_ms / 1000);
-    head(out, "limit_refused_total", "counter", "Requests answered 429, by the scope that was over its limit.");
+    head(out, "limit_refused_total", "counter",
+         "Requests answered 429, by the scope that was over its limit.");
     for (int i = 0; i < LIMIT_SCOPE_COUNT; i++)
         labelled(out, "limit_refused_total", "scope", limit_scope_name((enum limit_scope)i), s.refused[i]);
-    head(out, "limit_shadow_refused_total", "counter", "Requests that a limit in shadow mode would have held up.");
+    head(out, "limit_shadow_refused_total", "counter",
+         "Requests that a limit in shadow mode would have held up.");
     for (int i = 0; i < LIMIT_SCOPE_COUNT; i++)
-        labelled(out, "limit_shadow_refused_total", "scope", limit_scope_name((enum limit_scope)i), s.shadow_refused[i]);
+        labelled(out, "limit_shadow_refused_total", "scope", limit_scope_name((enum limit_scope)i),
+                 s.shadow_refused[i]);
     one(out, "limit_left_total", "counter", "Waiting requests that were given up.", s.left);
-    one(out, "limit_background_yielded_total", "counter", "Refreshes not made, to leave the allowance to requests.", s.yielded);
+    one(out, "limit_background_yielded_total", "counter",
+        "Refreshes not made, to leave the allowance to requests.", s.yielded);
     one(out, "limit_slowed_total", "counter", "Times that a 429 or 503 of Rollout slowed a scope.", s.cuts);
     one(out, "limit_waiting", "gauge", "Requests that wait for their turn.", s.waiting);
     one(out, "limit_keys", "gauge", "Tenants, credentials and services whose use is remembered.", s.keys);
@@ -171,6 +191,7 @@ void admin_metrics(struct admin_request *r)
     if (out.failed)
         server_problem(r->x, PROBLEM_OVERLOADED, "", "", "out of memory");
     else
-        server_reply(r->x, 200, "text/plain; version=0.0.4; charset=utf-8", "Cache-Control: no-store\r\n", buf_slice(&out));
+        server_reply(r->x, 200, "text/plain; version=0.0.4; charset=utf-8", "Cache-Control: no-store\r\n",
+                     buf_slice(&out));
     buf_deinit(&out);
 }

@@ -85,7 +85,9 @@ static bool take(struct purge *purge, json_t *body, struct fault *fault)
         }
         if (!to || !json_is_string(value) || json_string_length(value) == 0) {
             fault_set(fault, ERR_INVALID,
-                      to ? "%.40s: expected a string" : "%.40s: not a member (tenant, credential_id, api, entity, ids)", key);
+                      to ? "%.40s: expected a string"
+                         : "%.40s: not a member (tenant, credential_id, api, entity, ids)",
+                      key);
             return false;
         }
         *to = slice_of(json_string_value(value), json_string_length(value));
@@ -137,7 +139,8 @@ static void on_body(struct admin_request *r, json_t *body)
     else
         invalidate(&purge, purge.credential_id);
     if (error)
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s", error_text(error));
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
+                       error_text(error));
     else
         admin_reply_json(r, 200, json_pack("{s:i}", "generations", (int)purge.raised));
 }

@@ -44,7 +44,8 @@ static json_t *outcomes_of(const struct pipeline_stats *stats)
 {
     json_t *outcomes = json_object();
     for (int i = 0; i < PIPELINE_OUTCOME_COUNT; i++)
-        json_object_set_new(outcomes, pipeline_outcome_name((enum pipeline_outcome)i), json_integer((json_int_t)stats->outcomes[i]));
+        json_object_set_new(outcomes, pipeline_outcome_name((enum pipeline_outcome)i),
+                            json_integer((json_int_t)stats->outcomes[i]));
     return outcomes;
 }
 
@@ -58,8 +59,9 @@ static double hit_ratio(const struct pipeline_stats *s)
 #define N(value) (json_int_t)(value)
 static json_t *warm_of(const struct cache_warm_stats *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "bytes", N(s->bytes), "limit", N(s->limit), "written", N(s->written),
-                     "restored", N(s->restored), "dropped", N(s->dropped), "evicted", N(s->evicted), "damaged", N(s->damaged));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "bytes", N(s->bytes), "limit", N(s->limit),
+                     "written", N(s->written), "restored", N(s->restored), "dropped", N(s->dropped),
+                     "evicted", N(s->evicted), "damaged", N(s->damaged));
 }
 
 static json_t *cache_of(const struct admin *admin)
@@ -67,10 +69,11 @@ static json_t *cache_of(const struct admin *admin)
     struct cache_stats cache;
     struct pipeline_stats pipeline = admin_pipeline_stats(admin);
     cache_stats(admin->options.cache, &cache);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o}", "entries", N(cache.entries), "bytes", N(cache.bytes),
-                     "budget", N(cache.budget), "stores", N(cache.stores), "evictions", N(cache.evictions), "replaced",
-                     N(cache.replaced), "fence_discarded", N(cache.fenced), "invalidations", N(cache.invalidations), "disk", warm_of(&cache.warm), "hit_ratio",
-                     hit_ratio(&pipeline), "outcomes", outcomes_of(&pipeline));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o}", "entries", N(cache.entries),
+                     "bytes", N(cache.bytes), "budget", N(cache.budget), "stores", N(cache.stores),
+                     "evictions", N(cache.evictions), "replaced", N(cache.replaced), "fence_discarded",
+                     N(cache.fenced), "invalidations", N(cache.invalidations), "disk", warm_of(&cache.warm),
+                     "hit_ratio", hit_ratio(&pipeline), "outcomes", outcomes_of(&pipeline));
 }
 
 void admin_cache(struct admin_request *r)
@@ -81,9 +84,9 @@ void admin_cache(struct admin_request *r)
 static json_t *upstream_of(const struct admin *admin)
 {
     struct upstream_stats s = admin_upstream_stats(admin);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "transfers", N(s.transfers), "failures", N(s.failures), "connects",
-                     N(s.connects), "connect_failures", N(s.connect_failures), "reuses", N(s.reuses), "open", N(s.open), "idle",
-                     N(s.idle), "waiting", N(s.waiting));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "transfers", N(s.transfers), "failures",
+                     N(s.failures), "connects", N(s.connects), "connect_failures", N(s.connect_failures),
+                     "reuses", N(s.reuses), "open", N(s.open), "idle", N(s.idle), "waiting", N(s.waiting));
 }
 
 static json_t *hosts_of(const struct admin *admin)
@@ -93,10 +96,12 @@ static json_t *hosts_of(const struct admin *admin)
     json_t *hosts = json_array();
     for (size_t i = 0; i < count; i++) {
         const struct upstream_host_stats *h = &all[i];
-        json_array_append_new(hosts, json_pack("{s:s%, s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "host", h->host.ptr, h->host.len, "breaker",
-                                               upstream_circuit_name(h->circuit), "next_probe_s", (double)h->wait_ms / 1000.0, "opened",
-                                               N(h->opened), "refused", N(h->refused), "failures", N(h->failures), "retries",
-                                               N(h->retries), "retry_budget_exhausted", N(h->retries_unpaid)));
+        json_array_append_new(hosts,
+                              json_pack("{s:s%, s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "host", h->host.ptr,
+                                        h->host.len, "breaker", upstream_circuit_name(h->circuit),
+                                        "next_probe_s", (double)h->wait_ms / 1000.0, "opened", N(h->opened),
+                                        "refused", N(h->refused), "failures", N(h->failures), "retries",
+                                        N(h->retries), "retry_budget_exhausted", N(h->retries_unpaid)));
     }
     return hosts;
 }
@@ -104,23 +109,25 @@ static json_t *hosts_of(const struct admin *admin)
 static json_t *webhooks_of(const struct admin *admin)
 {
     struct webhook_stats s = admin_webhook_stats(admin);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "accepted", N(s.accepted), "duplicates", N(s.duplicates), "unauthenticated",
-                     N(s.unauthenticated), "unknown", N(s.unknown), "malformed", N(s.malformed), "failed", N(s.failed));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "accepted", N(s.accepted), "duplicates",
+                     N(s.duplicates), "unauthenticated", N(s.unauthenticated), "unknown", N(s.unknown),
+                     "malformed", N(s.malformed), "failed", N(s.failed));
 }
 
 static json_t *store_of(const struct admin *admin)
 {
     struct store_stats s;
     store_stats(admin->options.store, &s);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "commits", N(s.commits), "changes", N(s.changes), "failures", N(s.failures),
-                     "used_bytes", N(s.used_bytes), "map_bytes", N(s.map_bytes));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "commits", N(s.commits), "changes", N(s.changes),
+                     "failures", N(s.failures), "used_bytes", N(s.used_bytes), "map_bytes", N(s.map_bytes));
 }
 
 static json_t *tokens_of(const struct admin *admin)
 {
     struct token_stats s;
     token_stats(admin->options.tokens, &s);
-    return json_pack("{s:I, s:I, s:I}", "minted", N(s.minted), "reused", N(s.reused), "remembered", N(s.remembered));
+    return json_pack("{s:I, s:I, s:I}", "minted", N(s.minted), "reused", N(s.reused), "remembered",
+                     N(s.remembered));
 }
 
 void admin_status(struct admin_request *r)
@@ -133,11 +140,12 @@ void admin_status(struct admin_request *r)
         requests += pipeline.outcomes[i];
     int64_t up = (clock_wall_ms() - admin->options.started_wall_ms) / 1000;
     admin_reply_json(r, 200,
-                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version", GATEWAY_VERSION, "state",
-                               hooks->draining(hooks->owner) ? "draining" : "ready", "uptime_s", N(up > 0 ? up : 0), "workers",
-                               N(admin->options.worker_count), "requests", N(requests), "cache", cache_of(admin), "upstream",
-                               upstream_of(admin), "hosts", hosts_of(admin), "webhooks", webhooks_of(admin), "store", store_of(admin), "tokens",
-                               tokens_of(admin)));
+                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                               GATEWAY_VERSION, "state", hooks->draining(hooks->owner) ? "draining" : "ready",
+                               "uptime_s", N(up > 0 ? up : 0), "workers", N(admin->options.worker_count),
+                               "requests", N(requests), "cache", cache_of(admin), "upstream",
+                               upstream_of(admin), "hosts", hosts_of(admin), "webhooks", webhooks_of(admin),
+                               "store", store_of(admin), "tokens", tokens_of(admin)));
 }
 
 void admin_webhooks(struct admin_request *r)

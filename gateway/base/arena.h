@@ -1,6 +1,6 @@
 /*
- * One arena per exchange: what the request allocates dies in one call. The first block is the caller's (so that a
- * small request allocates nothing from the heap); more blocks come from the heap up to the maximum.
+ * One arena per exchange: what the request allocates dies in one call. The first block is the caller's (so
+ * that a small request allocates nothing from the heap); more blocks come from the heap up to the maximum.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -10,7 +10,7 @@
 struct arena_block;
 
 struct arena {
-    char *ptr;  /* next free byte */
+    char *ptr; /* next free byte */
     char *end;
     char *first;
     size_t first_size;
@@ -30,7 +30,6 @@ void *arena_zalloc(struct arena *arena, size_t size);
 /* Copies; ptr is NULL on failure. The copy is followed by a NUL byte that is not counted. */
 struct slice arena_copy(struct arena *arena, struct slice s);
 /* printf into the arena; ptr is NULL on failure. NUL-terminated. */
-struct slice arena_format(struct arena *arena, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+struct slice arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -24,8 +24,8 @@ void buf_init(struct buf *buf, size_t max);
 void buf_init_fixed(struct buf *buf, char *storage, size_t size);
 /* Frees the heap storage; the buffer is empty and usable again with the same maximum. */
 void buf_deinit(struct buf *buf);
-/* As buf_deinit, but overwrites the storage first: for secrets. Growing leaves copies behind in freed memory, so
- * a buffer for a secret is fixed, or buf_reserve gets its whole size first. */
+/* As buf_deinit, but overwrites the storage first: for secrets. Growing leaves copies behind in freed memory,
+ * so a buffer for a secret is fixed, or buf_reserve gets its whole size first. */
 void buf_wipe(struct buf *buf);
 /* Forgets content and failure, keeps storage. */
 void buf_reset(struct buf *buf);
@@ -42,7 +42,10 @@ int buf_append_json(struct buf *buf, struct slice s);
 
 /* Room for at least n more bytes, to be written at ptr + len and then taken with buf_grow. */
 int buf_reserve(struct buf *buf, size_t n);
-static inline void buf_grow(struct buf *buf, size_t n) { buf->len += n; }
+static inline void buf_grow(struct buf *buf, size_t n)
+{
+    buf->len += n;
+}
 /* Drops the first n bytes. */
 void buf_consume(struct buf *buf, size_t n);
 

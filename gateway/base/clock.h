@@ -1,4 +1,5 @@
-/* The only file that asks the system for the time. Monotonic time decides; wall time is for dates and tokens. */
+/* The only file that asks the system for the time. Monotonic time decides; wall time is for dates and tokens.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -13,8 +14,8 @@ int64_t clock_wall_ms(void);
 
 /*
  * Test builds only (CMake option TEST_CLOCK, never in release): when the environment variable
- * ROLLOUT_GATEWAY_TEST_CLOCK names a file of 8 bytes, it is mapped once, and its int64 (milliseconds, host order)
- * is added to both clocks at every call. A scenario test writes to the file to jump ahead.
+ * ROLLOUT_GATEWAY_TEST_CLOCK names a file of 8 bytes, it is mapped once, and its int64 (milliseconds, host
+ * order) is added to both clocks at every call. A scenario test writes to the file to jump ahead.
  */
 
 #endif

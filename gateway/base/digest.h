@@ -18,8 +18,8 @@ uint64_t digest_hash(struct slice s);
 /* Unkeyed, stable over restarts and machines: checksums of stored records. */
 uint64_t digest_checksum(const void *data, size_t len);
 
-/* Encoders append; decoders accept exactly the alphabet (hex in either case) and one text per value, and append
- * the bytes, or nothing on failure. 0, ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
+/* Encoders append; decoders accept exactly the alphabet (hex in either case) and one text per value, and
+ * append the bytes, or nothing on failure. 0, ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
 int digest_hex(struct buf *out, const void *data, size_t len);
 int digest_unhex(struct buf *out, struct slice text);
 /* RFC 4648 4 with padding. */

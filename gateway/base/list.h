@@ -12,8 +12,14 @@ struct list {
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* An empty list head, or a node that stands in no list. */
-static inline void list_init(struct list *list) { list->next = list->prev = list; }
-static inline bool list_empty(const struct list *list) { return list->next == list; }
+static inline void list_init(struct list *list)
+{
+    list->next = list->prev = list;
+}
+static inline bool list_empty(const struct list *list)
+{
+    return list->next == list;
+}
 
 static inline void list_insert_between(struct list *node, struct list *prev, struct list *next)
 {
@@ -65,8 +71,8 @@ static inline void list_splice(struct list *to, struct list *from)
 
 #define list_each(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The body may remove `node`. */
-#define list_each_safe(node, head)                                                                 \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);             \
+#define list_each_safe(node, head)                                                                           \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                        \
          node = node##_next, node##_next = node->next)
 
 #endif

@@ -1,13 +1,15 @@
 /*
- * One JSON object a line on stderr (or one line of text for people). Lines are built in a buffer on the stack, cut at
- * 4 KiB ("cut":true ends such a line), and gathered in a buffer of the thread that is written when 16 KiB are full, at
- * the end of a loop's turn that is `warn` or worse, and at the latest after 200 ms. Threads that run no loop write each
- * line at once. No call ever fails for its caller; what a broken stderr does not take is lost.
+ * One JSON object a line on stderr (or one line of text for people). Lines are built in a buffer on the
+ * stack, cut at 4 KiB ("cut":true ends such a line), and gathered in a buffer of the thread that is written
+ * when 16 KiB are full, at the end of a loop's turn that is `warn` or worse, and at the latest after 200 ms.
+ * Threads that run no loop write each line at once. No call ever fails for its caller; what a broken stderr
+ * does not take is lost.
  *
  *   struct log_line line;
  *   if (log_begin(&line, LOG_INFO, "ready")) { log_text(&line, "listener", name); log_end(&line); }
  *
- * Redaction: callers never pass secrets, tokens or bodies. Credential ids go through log_id, which keeps 6 characters.
+ * Redaction: callers never pass secrets, tokens or bodies. Credential ids go through log_id, which keeps 6
+ * characters.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -29,7 +31,8 @@ void log_setup(enum log_level level, enum log_format format);
 /* "debug" "info" "warn" "error". */
 bool log_level_from(struct slice name, enum log_level *out);
 
-/* False when the level is not wanted: then nothing else may be called on the line. Adds time, level and event. */
+/* False when the level is not wanted: then nothing else may be called on the line. Adds time, level and
+ * event. */
 bool log_begin(struct log_line *line, enum log_level level, const char *event);
 void log_text(struct log_line *line, const char *key, struct slice value);
 void log_cstr(struct log_line *line, const char *key, const char *value);
@@ -48,7 +51,8 @@ void log_flush(void);
 
 /* For loop_run: from here on this thread's lines are gathered; off writes them. */
 void log_gather(bool on);
-/* For the loop: the time (clock_mono_ms) by which log_flush is to be called; UINT64_MAX when nothing waits. */
+/* For the loop: the time (clock_mono_ms) by which log_flush is to be called; UINT64_MAX when nothing waits.
+ */
 uint64_t log_due(void);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Intrusive chained hash map: nodes stand inside the caller's objects, hashes are 64-bit and the caller's (SipHash
- * of base/digest.h where keys come from outside). The map compares hashes; the caller compares keys while it walks
- * map_find / map_next. Not thread-safe.
+ * Intrusive chained hash map: nodes stand inside the caller's objects, hashes are 64-bit and the caller's
+ * (SipHash of base/digest.h where keys come from outside). The map compares hashes; the caller compares keys
+ * while it walks map_find / map_next. Not thread-safe.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H

@@ -1,6 +1,7 @@
 /*
- * Coverage: when the last genuine event of a credential came. A table of (hash, time) pairs, written without a lock; two credentials
- * that meet in a slot take it from each other, and the one that lost counts as uncovered: fresh for too short, never for too long.
+ * Coverage: when the last genuine event of a credential came. A table of (hash, time) pairs, written without
+ * a lock; two credentials that meet in a slot take it from each other, and the one that lost counts as
+ * uncovered: fresh for too short, never for too long.
  */
 #include <stdlib.h>
 

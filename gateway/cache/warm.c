@@ -278,7 +278,8 @@ void warm_keep(struct cache *cache, struct cache_entry *entry, const struct cach
     };
     if (warm_fits(entry, warm->size / 16 < RECORD_MAX ? warm->size / 16 : RECORD_MAX)) {
         cache_retain(entry); /* the queue's */
-        atomic_fetch_and_explicit(absent_word(warm, entry->hash), ~(1ull << (entry->hash & 63)), memory_order_relaxed);
+        atomic_fetch_and_explicit(absent_word(warm, entry->hash), ~(1ull << (entry->hash & 63)),
+                                  memory_order_relaxed);
         if (enqueue(warm, &item))
             return;
         cache_release(entry);
@@ -323,7 +324,8 @@ static struct cache_entry *restore(struct warm *warm, const struct cache_query *
     }
     atomic_store_explicit(&seat->taken, false, memory_order_release);
     if (!known)
-        atomic_fetch_or_explicit(absent_word(warm, query->key.hash), 1ull << (query->key.hash & 63), memory_order_relaxed);
+        atomic_fetch_or_explicit(absent_word(warm, query->key.hash), 1ull << (query->key.hash & 63),
+                                 memory_order_relaxed);
     if (rc == ERR_CORRUPT) {
         count(&warm->damaged, 1);
         forget(warm, query->key.bytes, NULL);
@@ -338,7 +340,9 @@ void cache_warm_find(struct cache *cache, const struct cache_query *query, int64
     if (!warm || out->entry || (query->method != METHOD_GET && query->method != METHOD_HEAD) ||
         (query->control.flags & CC_NO_STORE))
         return;
-    if (atomic_load_explicit(absent_word(warm, query->key.hash), memory_order_relaxed) >> (query->key.hash & 63) & 1)
+    if (atomic_load_explicit(absent_word(warm, query->key.hash), memory_order_relaxed) >>
+            (query->key.hash & 63) &
+        1)
         return;
     struct cache_entry *entry = restore(warm, query, wall_ms);
     if (!entry)

@@ -161,7 +161,8 @@ static int find_variant(struct reading *reading, struct slice directory, struct 
 }
 
 int warm_read(struct store_view *view, struct cache *cache, const struct digest_key *salt,
-              const struct cache_query *query, const struct warm_times *now, bool *known, struct cache_entry **out)
+              const struct cache_query *query, const struct warm_times *now, bool *known,
+              struct cache_entry **out)
 {
     struct reading reading = {view, cache, query, now, warm_id_of(salt, query->key.bytes, SLICE(""))};
     struct warm_name name;

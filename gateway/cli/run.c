@@ -25,7 +25,8 @@ static const struct cli_command commands[] = {
      USUAL | BIT(SCHEMA) | BIT(MANUAL), 0, 0, cli_check},
     {"status", "", "how the running gateway is", "", USUAL, 0, 0, cli_status},
     {"explain", "TENANT METHOD PATH", "what the running gateway would do with a request; sends nothing",
-     "Example: rollout-gateway explain acme GET '/crm/people?limit=1'\n", USUAL | BIT(CALLER), 3, 3, cli_explain},
+     "Example: rollout-gateway explain acme GET '/crm/people?limit=1'\n", USUAL | BIT(CALLER), 3, 3,
+     cli_explain},
     {"purge", "", "make cached answers of the running gateway stale", "",
      USUAL | BIT(TENANT) | BIT(CREDENTIAL) | BIT(API) | BIT(ENTITY) | BIT(IDS) | BIT(ALL), 0, 0, cli_purge},
     {"token", "TENANT", "mint a token for Rollout",
@@ -46,11 +47,16 @@ static const struct cli_command commands[] = {
     {"credentials export", "", "write all credentials as JSON lines", BESIDE, USUAL, 0, 0,
      cli_credentials_export},
     {"keys create", "", "make a service key for a caller; prints it, this once",
-     "What is not named is not restricted. From the first key ever made on, the data listener asks every caller "
-     "for one\n(or for a certificate that a key lists), unless allow_anonymous is true; revoking the last does not "
-     "change that.\nTo rotate: make a second key under another name, move the caller to it, revoke the first.\n" BESIDE AS_USER,
-     USUAL | BIT(NAME) | BIT(TENANTS) | BIT(APIS) | BIT(METHODS) | BIT(PEERS) | BIT(RATE), 0, 0, cli_keys_create},
-    {"keys list", "", "the service keys, and when they were last used (to a minute)", BESIDE, USUAL, 0, 0, cli_keys_list},
+     "What is not named is not restricted. From the first key ever made on, the data listener asks every "
+     "caller "
+     "for one\n(or for a certificate that a key lists), unless allow_anonymous is true; revoking the last "
+     "does not "
+     "change that.\nTo rotate: make a second key under another name, move the caller to it, revoke the "
+     "first.\n" BESIDE AS_USER,
+     USUAL | BIT(NAME) | BIT(TENANTS) | BIT(APIS) | BIT(METHODS) | BIT(PEERS) | BIT(RATE), 0, 0,
+     cli_keys_create},
+    {"keys list", "", "the service keys, and when they were last used (to a minute)", BESIDE, USUAL, 0, 0,
+     cli_keys_list},
     {"keys revoke", "ID", "end a service key, at once", BESIDE, USUAL, 1, 1, cli_keys_revoke},
     {"version", "", "show the version", "", BIT(JSON), 0, 0, version},
     {"help", "[COMMAND]", "show this, or the help of a command", "", BIT(JSON), 0, 2, help},

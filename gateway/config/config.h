@@ -1,7 +1,8 @@
 /*
- * The configuration: one JSON file becomes one validated value (contract 12). ONE table of fields (key, type, bounds, default,
- * whether a reload may change it, a sentence) drives the parser, the defaults, the JSON Schema and the manual. All errors are
- * found at once, each with its JSON path and a "did you mean". The value is immutable; a reload builds a whole new one.
+ * The configuration: one JSON file becomes one validated value (contract 12). ONE table of fields (key, type,
+ * bounds, default, whether a reload may change it, a sentence) drives the parser, the defaults, the JSON
+ * Schema and the manual. All errors are found at once, each with its JSON path and a "did you mean". The
+ * value is immutable; a reload builds a whole new one.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -37,7 +38,8 @@ struct config_rule {
     struct slice api, entity; /* entity may be empty: the whole api */
     /* What the rule leaves out is cache.default's; ttl_uncovered, when only ttl is given, is at most that. */
     struct config_freshness freshness;
-    const struct slice *override;      /* directives of upstream to overlook: private, no-cache, max-age, must-revalidate … */
+    const struct slice
+        *override; /* directives of upstream to overlook: private, no-cache, max-age, must-revalidate … */
     size_t override_count;
 };
 
@@ -64,9 +66,11 @@ struct config_subscriber {
 struct config {
     struct arena arena; /* of everything below */
 
-    struct { struct config_listener data, webhooks, admin; } listen;
+    struct {
+        struct config_listener data, webhooks, admin;
+    } listen;
     bool allow_anonymous;
-    unsigned workers;           /* 0: one per core */
+    unsigned workers; /* 0: one per core */
     const char *data_dir;
     struct {
         struct slice client_id;
@@ -84,11 +88,15 @@ struct config {
         const struct config_dependency *dependencies;
         size_t dependency_count;
     } cache;
-    struct { struct config_limit tenant, credential, service, client; } limits;
+    struct {
+        struct config_limit tenant, credential, service, client;
+    } limits;
     struct {
         uint64_t connect, first_byte, idle, total, client_header, client_idle, drain; /* ms */
     } timeouts;
-    struct { uint64_t request_head, request_body, webhook_body; } sizes;
+    struct {
+        uint64_t request_head, request_body, webhook_body;
+    } sizes;
     struct {
         const char *public_url; /* NULL */
         struct slice signature; /* "auto", … */
@@ -96,12 +104,21 @@ struct config {
         const struct config_subscriber *subscribers;
         size_t subscriber_count;
     } webhooks;
-    struct { struct config_secret token; } admin;
-    struct { enum log_level level; enum log_format format; bool access; } log;
-    struct { const char *redis_url; } cluster; /* NULL; without user name and password */
+    struct {
+        struct config_secret token;
+    } admin;
+    struct {
+        enum log_level level;
+        enum log_format format;
+        bool access;
+    } log;
+    struct {
+        const char *redis_url;
+    } cluster; /* NULL; without user name and password */
 };
 
-/* All that is wrong, one line each ("cache.rules[2].ttl: …"); each names path, what is wrong, what is expected. */
+/* All that is wrong, one line each ("cache.rules[2].ttl: …"); each names path, what is wrong, what is
+ * expected. */
 struct config_errors {
     struct buf lines; /* '\n' after each; bounded: the last line then says how many more there are */
     unsigned count, listed;
@@ -109,26 +126,28 @@ struct config_errors {
 void config_errors_init(struct config_errors *errors);
 void config_errors_deinit(struct config_errors *errors);
 
-/* Reads and validates. 0 and *out (config_release it), or ERR_INVALID / ERR_SYNTAX / ERR_IO with errors filled. ${NAME} in strings is
- * taken from the environment (unset is an error). */
+/* Reads and validates. 0 and *out (config_release it), or ERR_INVALID / ERR_SYNTAX / ERR_IO with errors
+ * filled. ${NAME} in strings is taken from the environment (unset is an error). */
 int config_load(const char *path, struct config **out, struct config_errors *errors) MUST_CHECK;
 int config_parse(struct slice text, struct config **out, struct config_errors *errors) MUST_CHECK;
-/* Rollout's client id and secret are needed by whatever talks to Rollout, so not by `--sandbox`: a line for each that is missing. 0 or
- * ERR_INVALID. */
+/* Rollout's client id and secret are needed by whatever talks to Rollout, so not by `--sandbox`: a line for
+ * each that is missing. 0 or ERR_INVALID. */
 int config_require_rollout(const struct config *config, struct config_errors *errors) MUST_CHECK;
 /* The defaults alone, for `serve --sandbox` without a file. */
 int config_default(struct config **out) MUST_CHECK;
 void config_release(struct config *config);
 
-/* Reads a secret now. One trailing newline of a file is dropped. ERR_NOTFOUND (variable unset, file missing), ERR_DENIED, ERR_INVALID (empty, over
- * 4 KiB) with a line that names the variable or file, never its content. */
+/* Reads a secret now. One trailing newline of a file is dropped. ERR_NOTFOUND (variable unset, file missing),
+ * ERR_DENIED, ERR_INVALID (empty, over 4 KiB) with a line that names the variable or file, never its content.
+ */
 int config_secret_read(const struct config_secret *secret, struct buf *out, struct fault *fault) MUST_CHECK;
 
-/* Does `now` differ from `then` in something that a reload cannot change? Then fault names the path (listen.data …). */
+/* Does `now` differ from `then` in something that a reload cannot change? Then fault names the path
+ * (listen.data …). */
 bool config_reloadable(const struct config *then, const struct config *now, struct fault *fault);
 
-/* The JSON Schema, the Markdown reference, and the effective configuration as JSON with secrets struck out (only where they come
- * from). Appended. */
+/* The JSON Schema, the Markdown reference, and the effective configuration as JSON with secrets struck out
+ * (only where they come from). Appended. */
 int config_schema(struct buf *out);
 int config_manual(struct buf *out);
 int config_describe(const struct config *config, struct buf *out);

@@ -105,8 +105,8 @@ static const char sie_sentence[] = "How long a stale answer may be given when Ro
 static const char negative_sentence[] = "How long a 404 is remembered (at most `ttl`).";
 static const char heuristic_sentence[] =
     "Estimates freshness from `Last-Modified` where nothing else gives it (RFC 9111 4.2.2).";
-static const char set_cookie_sentence[] =
-    "Keeps answers with `Set-Cookie`, cookie and all, as RFC 9111 7.3 has it. Only for an upstream whose cookies are for everybody.";
+static const char set_cookie_sentence[] = "Keeps answers with `Set-Cookie`, cookie and all, as RFC 9111 7.3 "
+                                          "has it. Only for an upstream whose cookies are for everybody.";
 
 const struct field table_freshness[] = {
     {.key = "ttl",
@@ -169,8 +169,9 @@ const struct field table_upstream[] = {
      .kind = FIELD_BOOL,
      .offset = offsetof(struct config_upstream, client_authorization),
      .standard = "false",
-     .sentence = "Sends a client's own `Authorization` up in place of Rollout's token, where `ttl` is `0s`. For "
-                 "an upstream that is not Rollout; gateway keys never go up."},
+     .sentence =
+         "Sends a client's own `Authorization` up in place of Rollout's token, where `ttl` is `0s`. For "
+         "an upstream that is not Rollout; gateway keys never go up."},
     {0},
 };
 

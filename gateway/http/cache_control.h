@@ -20,9 +20,10 @@ enum {
 
 enum { CC_ABSENT = -1 };
 
-/* Seconds, CC_ABSENT when not given. An unparsable value counts as 0 (RFC 9111 4.2.1: stale); overflows clamp to 2^31.
- * Doubled directives: the most restrictive value, which is the smallest, but of min-fresh the largest (and an unparsable
- * min-fresh is 2^31). max-stale without a value counts only when none with a value stands beside it. */
+/* Seconds, CC_ABSENT when not given. An unparsable value counts as 0 (RFC 9111 4.2.1: stale); overflows clamp
+ * to 2^31. Doubled directives: the most restrictive value, which is the smallest, but of min-fresh the
+ * largest (and an unparsable min-fresh is 2^31). max-stale without a value counts only when none with a value
+ * stands beside it. */
 struct cache_control {
     unsigned flags;
     int64_t max_age, s_maxage, max_stale, min_fresh, stale_while_revalidate, stale_if_error;
@@ -31,10 +32,11 @@ struct cache_control {
 
 /* All fields with that id (FIELD_CACHE_CONTROL or FIELD_CDN_CACHE_CONTROL) together.
  *
- * Cache-Control is read with suspicion: a malformed directive ("private; x", "no-store=1", "max-age =60") counts where it
- * restricts and not where it permits (public, immutable, must-understand), and a quote that is never closed means no-store.
- * CDN-Cache-Control is a dictionary of RFC 8941, in lower case: one fault, or one known directive with a value of
- * another type, and the whole field is as if absent (RFC 9213 2.1), so that Cache-Control decides. */
+ * Cache-Control is read with suspicion: a malformed directive ("private; x", "no-store=1", "max-age =60")
+ * counts where it restricts and not where it permits (public, immutable, must-understand), and a quote that
+ * is never closed means no-store. CDN-Cache-Control is a dictionary of RFC 8941, in lower case: one fault, or
+ * one known directive with a value of another type, and the whole field is as if absent (RFC 9213 2.1), so
+ * that Cache-Control decides. */
 struct cache_control cache_control_parse(const struct http_fields *fields, enum field_id id);
 
 #endif

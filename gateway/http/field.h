@@ -1,6 +1,6 @@
 /*
- * Header fields as data: one table says what each known name is and what a gateway does with it. A name is looked up
- * once, when the message is parsed; everything later works with the id.
+ * Header fields as data: one table says what each known name is and what a gateway does with it. A name is
+ * looked up once, when the message is parsed; everything later works with the id.
  */
 #ifndef HTTP_FIELD_H
 #define HTTP_FIELD_H
@@ -9,14 +9,17 @@
 
 /* What a proxy does with a field (RFC 9110 7.6.1; contract 3). */
 enum {
-    FIELD_HOP = 1 << 0,       /* hop-by-hop: never forwarded in either direction, never stored */
-    FIELD_IDENTITY = 1 << 1,  /* says who calls or for whom: never forwarded upstream; ours are added last */
-    FIELD_FRAMING = 1 << 2,   /* Content-Length, Transfer-Encoding, Trailer, Expect, Host: made anew on each side */
+    FIELD_HOP = 1 << 0,      /* hop-by-hop: never forwarded in either direction, never stored */
+    FIELD_IDENTITY = 1 << 1, /* says who calls or for whom: never forwarded upstream; ours are added last */
+    FIELD_FRAMING =
+        1 << 2, /* Content-Length, Transfer-Encoding, Trailer, Expect, Host: made anew on each side */
     FIELD_PRECONDITION = 1 << 3, /* If-*, Range: held back when the gateway fetches for its cache */
-    FIELD_OVERRIDE = 1 << 4,  /* X-Forwarded-*, Forwarded, X-Original-URL, X-HTTP-Method-Override …: dropped upstream,
-                                 they would steer an upstream without being part of the cache key */
-    FIELD_RESPONSE_OWN = 1 << 5, /* the gateway writes it itself to clients: Age, Via, Cache-Status, X-Request-Id, … */
-    FIELD_SINGLE = 1 << 6,    /* may stand once only: two of them make a message malformed (Host, Content-Length …) */
+    FIELD_OVERRIDE = 1 << 4, /* X-Forwarded-*, Forwarded, X-Original-URL, X-HTTP-Method-Override …: dropped
+                                upstream, they would steer an upstream without being part of the cache key */
+    FIELD_RESPONSE_OWN =
+        1 << 5, /* the gateway writes it itself to clients: Age, Via, Cache-Status, X-Request-Id, … */
+    FIELD_SINGLE =
+        1 << 6, /* may stand once only: two of them make a message malformed (Host, Content-Length …) */
 };
 
 /* X(id, "lower-case name", flags). The list lives here so that enum and table cannot part. */
@@ -75,7 +78,7 @@ enum {
     X(UPGRADE, "upgrade", FIELD_HOP)                                                                         \
     X(USER_AGENT, "user-agent", 0)                                                                           \
     X(VARY, "vary", 0)                                                                                       \
-    X(VIA, "via", 0)                                                                        \
+    X(VIA, "via", 0)                                                                                         \
     X(WARNING, "warning", 0)                                                                                 \
     X(X_APP_KEY, "x-app-key", FIELD_IDENTITY | FIELD_SINGLE)                                                 \
     X(X_FANOUT, "x-fanout", FIELD_IDENTITY | FIELD_SINGLE)                                                   \
@@ -107,7 +110,7 @@ enum field_id {
 #define FIELD_ENUM(id, name, flags) FIELD_##id,
     FIELD_LIST(FIELD_ENUM)
 #undef FIELD_ENUM
-    FIELD_COUNT
+        FIELD_COUNT
 };
 
 /* The id of a name in any case; FIELD_UNKNOWN otherwise. No allocation, a few comparisons. */

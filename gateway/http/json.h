@@ -1,4 +1,5 @@
-/* jansson with this project's strictness: duplicate keys refused, depth and size bounded, errors in one clear line. */
+/* jansson with this project's strictness: duplicate keys refused, depth and size bounded, errors in one clear
+ * line. */
 #ifndef HTTP_JSON_H
 #define HTTP_JSON_H
 
@@ -7,8 +8,8 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* Parses exactly one value of at most max bytes, nested at most 64 deep. NULL: the fault says what is wrong at which line and column (never
- * quoting the input). The caller json_decref's. */
+/* Parses exactly one value of at most max bytes, nested at most 64 deep. NULL: the fault says what is wrong
+ * at which line and column (never quoting the input). The caller json_decref's. */
 json_t *json_read(struct slice text, size_t max, struct fault *fault);
 /* Appends compact text, members in the order they were set. 0, the buffer's error, or ERR_INVALID
  * for what is no JSON; then nothing is added. */

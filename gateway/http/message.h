@@ -1,6 +1,6 @@
 /*
- * A parsed message head. All slices point into the memory that was parsed (usually the exchange's arena) and live as long
- * as that. Fields keep their order and their spelling.
+ * A parsed message head. All slices point into the memory that was parsed (usually the exchange's arena) and
+ * live as long as that. Fields keep their order and their spelling.
  */
 #ifndef HTTP_MESSAGE_H
 #define HTTP_MESSAGE_H
@@ -39,10 +39,10 @@ struct http_fields {
 
 /* How the length of a body is told (RFC 9112 6.3). */
 enum http_framing {
-    FRAMING_NONE,    /* no body */
-    FRAMING_LENGTH,  /* `length` bytes */
+    FRAMING_NONE,   /* no body */
+    FRAMING_LENGTH, /* `length` bytes */
     FRAMING_CHUNKED,
-    FRAMING_CLOSE,   /* answers only: until the connection ends */
+    FRAMING_CLOSE, /* answers only: until the connection ends */
 };
 
 struct http_request {
@@ -80,14 +80,15 @@ size_t http_count(const struct http_fields *fields, enum field_id id);
 /* Value of the first field with that id, or the empty slice. */
 struct slice http_value(const struct http_fields *fields, enum field_id id);
 
-/* Walks the comma-separated members of all fields with that id, quotes respected, white space trimmed, empty members left
- * out (RFC 9110 5.6.1). Start with a zeroed iterator. */
+/* Walks the comma-separated members of all fields with that id, quotes respected, white space trimmed, empty
+ * members left out (RFC 9110 5.6.1). Start with a zeroed iterator. */
 struct http_members {
     size_t field;
     struct slice rest;
     bool inside;
 };
-bool http_member_next(const struct http_fields *fields, enum field_id id, struct http_members *it, struct slice *member);
+bool http_member_next(const struct http_fields *fields, enum field_id id, struct http_members *it,
+                      struct slice *member);
 
 /* Is `name` one of the options of Connection? Such a field ends at this hop (RFC 9110 7.6.1). */
 bool http_connection_names(const struct http_fields *fields, struct slice name);

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "internal.h"
 
-const uint32_t pipeline_bucket_us[PIPELINE_BUCKETS - 1] = {100,    250,    500,     1000,    2500,    5000,    10000,
-                                                           25000, 50000, 100000, 500000, 2500000, 10000000};
+const uint32_t pipeline_bucket_us[PIPELINE_BUCKETS - 1] = {
+    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 500000, 2500000, 10000000};
 
 static const char *const outcome_names[] = {
 #define NAME(id, name) name,
@@ -30,7 +30,8 @@ static void count_duration(struct pipeline *pipeline, uint64_t us)
 static struct slice shown_path(const struct visit *visit)
 {
     const struct route *route = &visit->route;
-    bool names_credentials = slice_equal(route->entity, SLICE("credentials")) && (!visit->api || visit->api->is_core);
+    bool names_credentials =
+        slice_equal(route->entity, SLICE("credentials")) && (!visit->api || visit->api->is_core);
     size_t first = route->path.len > 0 ? 1 + slice_find(slice_skip(route->path, 1), '/') : 0;
     return names_credentials && first < route->path.len ? slice_of(route->path.ptr, first + 1) : route->path;
 }

@@ -3,7 +3,8 @@
 
 enum { ANSWER_FIELDS_MAX = 1024 };
 
-/* --- fields ----------------------------------------------------------------------------------------------------- */
+/* --- fields
+ * ----------------------------------------------------------------------------------------------------- */
 
 void answer_put_end_to_end(struct buf *out, const struct http_fields *fields)
 {
@@ -84,7 +85,8 @@ static struct buf own_fields(struct visit *visit)
     return out;
 }
 
-/* --- links ------------------------------------------------------------------------------------------------------ */
+/* --- links
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct slice answer_link(struct visit *visit, struct slice link)
 {
@@ -95,12 +97,14 @@ struct slice answer_link(struct visit *visit, struct slice link)
     if (!storage || x->request.host.len == 0)
         return link;
     buf_init_fixed(&out, storage, size);
-    if (route_rewrite_link(&out, link, visit->api->base_url, &visit->route, visit->api->name, x->request.host, x->tls))
+    if (route_rewrite_link(&out, link, visit->api->base_url, &visit->route, visit->api->name, x->request.host,
+                           x->tls))
         return link;
     return buf_slice(&out);
 }
 
-/* --- from an entry ------------------------------------------------------------------------------------------------ */
+/* --- from an entry
+ * ------------------------------------------------------------------------------------------------ */
 
 /* A stored body as up to three runs: before, instead of, and behind the link. */
 struct parts {
@@ -135,11 +139,13 @@ static void write_parts(struct visit *visit, const struct parts *parts, uint64_t
             continue;
         uint64_t from = begin < first ? first - begin : 0;
         uint64_t to = end > last + 1 ? last + 1 - begin : run.len;
-        server_write(visit->x, (struct server_piece){slice_of(run.ptr + from, (size_t)(to - from)), NULL, NULL});
+        server_write(visit->x,
+                     (struct server_piece){slice_of(run.ptr + from, (size_t)(to - from)), NULL, NULL});
     }
 }
 
-static void entry_begin(struct visit *visit, struct cache_entry *entry, int status, uint64_t length, struct buf *own)
+static void entry_begin(struct visit *visit, struct cache_entry *entry, int status, uint64_t length,
+                        struct buf *own)
 {
     visit->begun = true;
     cache_retain(entry); /* head and body are sent from it: the visit's until on_done */
@@ -172,8 +178,8 @@ void answer_entry(struct visit *visit, struct cache_entry *entry, uint64_t age_m
         entry_begin(visit, entry, 412, 0, &own);
         break;
     case CONDITION_PARTIAL:
-        buf_append_format(&own, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)first, (unsigned long long)last,
-                          (unsigned long long)parts.size);
+        buf_append_format(&own, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)first,
+                          (unsigned long long)last, (unsigned long long)parts.size);
         entry_begin(visit, entry, 206, last - first + 1, &own);
         write_parts(visit, &parts, first, last);
         break;
@@ -185,7 +191,8 @@ void answer_entry(struct visit *visit, struct cache_entry *entry, uint64_t age_m
     server_end(x);
 }
 
-/* --- from a flight -------------------------------------------------------------------------------------------------- */
+/* --- from a flight
+ * -------------------------------------------------------------------------------------------------- */
 
 void answer_flight(struct visit *visit, struct flight *flight, uint64_t length)
 {
@@ -202,7 +209,9 @@ void answer_flight(struct visit *visit, struct flight *flight, uint64_t length)
     server_fields(visit->x, buf_slice(&own));
 }
 
-/* --- our own ---------------------------------------------------------------------------------------------------------- */
+/* --- our own
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 void answer_problem(struct visit *visit, enum problem problem, const char *detail)
 {
@@ -226,7 +235,8 @@ void answer_problem_with(struct visit *visit, enum problem problem, const char *
     if (problem == PROBLEM_OVERLOADED || problem == PROBLEM_STORE_UNAVAILABLE)
         buf_append_text(&fields, "Retry-After: 1\r\n");
     if (problem == PROBLEM_RATE_LIMITED)
-        buf_append_format(&fields, "Retry-After: %llu\r\n", (unsigned long long)(visit->retry_after_s > 0 ? visit->retry_after_s : 1));
+        buf_append_format(&fields, "Retry-After: %llu\r\n",
+                          (unsigned long long)(visit->retry_after_s > 0 ? visit->retry_after_s : 1));
     buf_append_slice(&fields, visit->limits);
     if (problem == PROBLEM_UNAUTHENTICATED) /* RFC 9110 15.5.2 */
         buf_append_text(&fields, "WWW-Authenticate: Bearer realm=\"rollout-gateway\"\r\n");

@@ -111,8 +111,10 @@ static void explain_cache(struct explain *e)
     struct buf key;
     buf_init_fixed(&key, storage, sizeof storage);
     struct cache_query query = {.method = e->request->method, .fields = &e->request->fields};
-    struct slice query_part = e->route.has_query ? slice_of(e->route.query.ptr - 1, e->route.query.len + 1) : SLICE("");
-    const struct slice parts[5] = {e->route.tenant, e->credential_id, e->api->name, e->route.path, query_part};
+    struct slice query_part =
+        e->route.has_query ? slice_of(e->route.query.ptr - 1, e->route.query.len + 1) : SLICE("");
+    const struct slice parts[5] = {e->route.tenant, e->credential_id, e->api->name, e->route.path,
+                                   query_part};
     struct slice whose = e->credential_id;
     if (e->api->is_core)
         whose = arena_format(e->arena, "\x01%.*s", SLICE_ARG(e->route.tenant));
@@ -122,7 +124,8 @@ static void explain_cache(struct explain *e)
     query.policy = settings_policy(e->pipeline->settings, e->route.api, e->route.entity);
     query.deps = cache_deps_of(cache, &subject);
     query.now_ms = loop_now(e->pipeline->loop);
-    query.covered = e->pipeline->settings->covered || cache_covered(cache, whose, query.now_ms, e->pipeline->settings->coverage_ms);
+    query.covered = e->pipeline->settings->covered ||
+                    cache_covered(cache, whose, query.now_ms, e->pipeline->settings->coverage_ms);
     bool asks = query.method == METHOD_GET || query.method == METHOD_HEAD;
     if (!asks || cache_key_build(&key, parts, &query.key)) {
         buf_append_text(e->out, ",\"cache\":{\"decision\":\"bypass\"}");
@@ -131,11 +134,15 @@ static void explain_cache(struct explain *e)
     cache_find(cache, &query, &found);
     if (found.decision == CACHE_MISS)
         cache_warm_find(cache, &query, clock_wall_ms(), &found);
-    buf_append_format(e->out, ",\"cache\":{\"decision\":\"%s\",\"age_s\":%llu,\"ttl_s\":%lld,\"configured_ttl_s\":%llu,\"settling\":%s,\"covered\":%s",
-                      cache_settling(cache, &query.deps, query.now_ms) ? "bypass" : decision_name(found.decision),
-                      (unsigned long long)(found.age_ms / 1000), (long long)(found.entry ? found.ttl_ms / 1000 : 0),
-                      (unsigned long long)((query.covered ? query.policy->ttl_ms : query.policy->ttl_uncovered_ms) / 1000),
-                      cache_settling(cache, &query.deps, query.now_ms) ? "true" : "false", query.covered ? "true" : "false");
+    buf_append_format(
+        e->out,
+        ",\"cache\":{\"decision\":\"%s\",\"age_s\":%llu,\"ttl_s\":%lld,\"configured_ttl_s\":%llu,"
+        "\"settling\":%s,\"covered\":%s",
+        cache_settling(cache, &query.deps, query.now_ms) ? "bypass" : decision_name(found.decision),
+        (unsigned long long)(found.age_ms / 1000), (long long)(found.entry ? found.ttl_ms / 1000 : 0),
+        (unsigned long long)((query.covered ? query.policy->ttl_ms : query.policy->ttl_uncovered_ms) / 1000),
+        cache_settling(cache, &query.deps, query.now_ms) ? "true" : "false",
+        query.covered ? "true" : "false");
     put_text(e->out, "detail", slice_from(found.detail ? found.detail : ""));
     buf_append_char(e->out, '}');
     if (found.entry)
@@ -179,8 +186,8 @@ static int explain_caller(struct explain *e, struct slice name, bool *allowed)
     return 0;
 }
 
-int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct slice caller, struct arena *arena,
-                     struct buf *out)
+int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct slice caller,
+                     struct arena *arena, struct buf *out)
 {
     struct explain *e = arena_zalloc(arena, sizeof *e);
     if (!e)

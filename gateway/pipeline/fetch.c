@@ -1,13 +1,16 @@
-/* The owner's side of a flight: sends the request, takes the answer apart, lands it. All on the owner's loop. */
+/* The owner's side of a flight: sends the request, takes the answer apart, lands it. All on the owner's loop.
+ */
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/digest.h"
 #include "internal.h"
 
-/* --- the end of a flight ---------------------------------------------------------------------------------------- */
+/* --- the end of a flight
+ * ---------------------------------------------------------------------------------------- */
 
-/* The transfer is over: what belongs to the owner's worker goes back, and the reference that kept the flight in the air. */
+/* The transfer is over: what belongs to the owner's worker goes back, and the reference that kept the flight
+ * in the air. */
 static void finish(struct flight *flight)
 {
     flight->transfer = NULL;
@@ -65,7 +68,8 @@ static void settle_write(struct flight *flight)
         invalidate_answered(flight);
 }
 
-/* --- body ------------------------------------------------------------------------------------------------------- */
+/* --- body
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Copies the raw link out of the segments, for waiters to rewrite in their own form. */
 static char *gather(const struct flight *flight, uint64_t at, size_t len)
@@ -133,7 +137,7 @@ static void on_body(void *user, struct slice data)
     }
     if (!flight->keeps && !flight->strike && !flight->paused && flight->produced > FLIGHT_WINDOW) {
         uint64_t least = flight->produced;
-        list_each(node, &flight->waiters) {
+        list_each (node, &flight->waiters) {
             const struct waiter *waiter = container_of(node, struct waiter, node);
             least = waiter->cursor < least ? waiter->cursor : least;
         }
@@ -165,12 +169,14 @@ char *fetch_whole_body(const struct flight *flight, bool *copied)
     return body;
 }
 
-/* --- head ------------------------------------------------------------------------------------------------------- */
+/* --- head
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* An error may be given to all who wait for the same thing, unless it is one caller's own. */
 static bool error_is_shared(const struct http_response *head)
 {
-    return head->status >= 400 && head->status != 401 && head->status != 403 && !http_find(&head->fields, FIELD_SET_COOKIE);
+    return head->status >= 400 && head->status != 401 && head->status != 403 &&
+           !http_find(&head->fields, FIELD_SET_COOKIE);
 }
 
 static bool may_have_link(const struct http_response *head)
@@ -185,7 +191,8 @@ static uint64_t told_length(const struct flight *flight, const struct http_respo
 {
     uint64_t length;
     if (flight->method == METHOD_HEAD)
-        return slice_to_u64(http_value(&head->fields, FIELD_CONTENT_LENGTH), &length) ? length : SERVER_LENGTH_UNKNOWN;
+        return slice_to_u64(http_value(&head->fields, FIELD_CONTENT_LENGTH), &length) ? length
+                                                                                      : SERVER_LENGTH_UNKNOWN;
     if (head->framing == FRAMING_LENGTH)
         return head->length;
     return head->framing == FRAMING_NONE ? 0 : SERVER_LENGTH_UNKNOWN;
@@ -242,7 +249,8 @@ static bool was_asked_for(const struct flight *flight, int status)
 {
     if (status == 206)
         return client_sent(flight, FIELD_RANGE);
-    return status != 304 || flight->validating || client_sent(flight, FIELD_IF_NONE_MATCH) || client_sent(flight, FIELD_IF_MODIFIED_SINCE);
+    return status != 304 || flight->validating || client_sent(flight, FIELD_IF_NONE_MATCH) ||
+           client_sent(flight, FIELD_IF_MODIFIED_SINCE);
 }
 
 /* Interim answers go to who waits on this worker (RFC 9110 15.2); nothing of them is kept. */
@@ -253,7 +261,7 @@ static void on_interim(void *user, const struct http_response *head)
     buf_init(&block, 16 * 1024);
     answer_put_end_to_end(&block, &head->fields);
     pthread_mutex_lock(&flight->lock);
-    list_each(node, &flight->waiters) {
+    list_each (node, &flight->waiters) {
         struct waiter *waiter = container_of(node, struct waiter, node);
         if (!block.failed && waiter->pipeline == flight->owner)
             server_interim(waiter->visit->x, head->status, buf_slice(&block));
@@ -286,7 +294,8 @@ static void on_head(void *user, const struct http_response *head)
     flight->not_modified = head->status == 304 && flight->validating;
     bool keeps = false;
     const char *why = NULL;
-    if ((flight->fills || stands_for_get(flight)) && !flight->not_modified && !leaves_stale(flight, head->status))
+    if ((flight->fills || stands_for_get(flight)) && !flight->not_modified &&
+        !leaves_stale(flight, head->status))
         keeps = cache_may_store(&flight->query, &flight->answer, &why) == CACHE_STORE &&
                 (flight->length == SERVER_LENGTH_UNKNOWN || flight->length <= flight->settings->entry_max);
     route_scan_init(&flight->scan);
@@ -309,10 +318,12 @@ static void on_head(void *user, const struct http_response *head)
     pthread_mutex_unlock(&flight->lock);
 }
 
-/* --- landing ---------------------------------------------------------------------------------------------------- */
+/* --- landing
+ * ---------------------------------------------------------------------------------------------------- */
 
 #ifdef TEST_CLOCK
-/* Test builds can take the fence out, to show that the fence is what a test sees: the answer then counts as of its end. */
+/* Test builds can take the fence out, to show that the fence is what a test sees: the answer then counts as
+ * of its end. */
 static void remove_fence(struct flight *flight)
 {
     if (getenv("ROLLOUT_GATEWAY_TEST_NO_FENCE"))
@@ -339,14 +350,15 @@ static struct cache_entry *make_entry(struct flight *flight)
         return NULL;
     flight->answer.splice_at = (size_t)flight->splice_at;
     flight->answer.splice_len = flight->splice_len;
-    struct cache_entry *entry = cache_store(cache, &flight->query, &flight->answer, slice_of(body, flight->produced));
+    struct cache_entry *entry =
+        cache_store(cache, &flight->query, &flight->answer, slice_of(body, flight->produced));
     if (copied)
         free(body);
     return entry;
 }
 
-/* Is the new entry's answer one that others who waited may have? What moved a generation meanwhile does not matter for them: they asked
- * before it. */
+/* Is the new entry's answer one that others who waited may have? What moved a generation meanwhile does not
+ * matter for them: they asked before it. */
 static bool entry_is_shared(struct flight *flight, const struct cache_entry *entry)
 {
     struct cache_found found;
@@ -449,7 +461,8 @@ static void on_fail(void *user, enum upstream_failure failure, bool sent, const 
     fail(flight, problem_of(failure), why);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------------------- */
+/* --- sending
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void on_writable(void *user)
 {

@@ -1,4 +1,5 @@
-/* Flights as shared objects: the table, waiters, body segments, back-pressure. What happens on the wire is in fetch.c. */
+/* Flights as shared objects: the table, waiters, body segments, back-pressure. What happens on the wire is in
+ * fetch.c. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -6,7 +7,8 @@
 
 enum { FLIGHT_ARENA_FIRST = 3072, FLIGHT_ARENA_MAX = 512 * 1024, FLIGHT_REPLAY_MAX = 64 * 1024 };
 
-/* --- segments ------------------------------------------------------------------------------------------------- */
+/* --- segments
+ * ------------------------------------------------------------------------------------------------- */
 
 static struct segment *segment_create(uint64_t at, struct slice data)
 {
@@ -28,7 +30,8 @@ void segment_release(void *object)
         free(segment);
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool copy_slice(struct flight *flight, struct slice *to, struct slice from)
 {
@@ -44,7 +47,8 @@ static bool copy_query(struct flight *flight, const struct visit *visit)
         return false;
     flight->query = visit->query;
     flight->query.fields = fields;
-    return copy_slice(flight, &flight->key, visit->query.key.bytes) && copy_slice(flight, &flight->tenant, visit->route.tenant) &&
+    return copy_slice(flight, &flight->key, visit->query.key.bytes) &&
+           copy_slice(flight, &flight->tenant, visit->route.tenant) &&
            copy_slice(flight, &flight->credential_id, visit->credential_id) &&
            copy_slice(flight, &flight->subject.credential, visit->subject.credential) &&
            copy_slice(flight, &flight->subject.entity, visit->subject.entity) &&
@@ -110,8 +114,8 @@ void flight_release(struct flight *flight)
         cache_release(flight->entry);
     if (flight->validating)
         cache_release(flight->validating);
-    /* The settings belong to the owner's worker: fetch.c gave them back when the transfer ended; a flight that never
-     * started dies on that worker. */
+    /* The settings belong to the owner's worker: fetch.c gave them back when the transfer ended; a flight
+     * that never started dies on that worker. */
     if (flight->settings)
         pipeline_settings_release(flight->settings);
     buf_wipe(&flight->replay);
@@ -121,7 +125,8 @@ void flight_release(struct flight *flight)
     free(flight);
 }
 
-/* --- waiters -------------------------------------------------------------------------------------------------- */
+/* --- waiters
+ * -------------------------------------------------------------------------------------------------- */
 
 static void waiter_run(struct loop_task *task)
 {
@@ -178,7 +183,7 @@ static void poke_owner(struct flight *flight, struct pipeline *from)
 static uint64_t slowest(const struct flight *flight)
 {
     uint64_t least = flight->produced;
-    list_each(node, &flight->waiters) {
+    list_each (node, &flight->waiters) {
         const struct waiter *waiter = container_of(node, struct waiter, node);
         if (waiter->cursor < least)
             least = waiter->cursor;
@@ -236,7 +241,7 @@ void flight_detach(struct visit *visit)
 
 void flight_wake(struct flight *flight)
 {
-    list_each(node, &flight->waiters) {
+    list_each (node, &flight->waiters) {
         struct waiter *waiter = container_of(node, struct waiter, node);
         if (waiter->posted)
             continue;
@@ -248,7 +253,8 @@ void flight_wake(struct flight *flight)
     }
 }
 
-/* --- body ----------------------------------------------------------------------------------------------------- */
+/* --- body
+ * ----------------------------------------------------------------------------------------------------- */
 
 bool flight_append(struct flight *flight, struct slice data)
 {
@@ -286,7 +292,8 @@ void flight_consumed(struct waiter *waiter, uint64_t cursor)
     pthread_mutex_unlock(&flight->lock);
 }
 
-/* --- the table ------------------------------------------------------------------------------------------------ */
+/* --- the table
+ * ------------------------------------------------------------------------------------------------ */
 
 static struct flight_shard *shard_of(struct pipeline_shared *shared, uint64_t hash)
 {
@@ -323,13 +330,15 @@ void flight_unlist(struct flight *flight)
 static bool wants_newer(const struct visit *visit)
 {
     const struct cache_control *control = &visit->query.control;
-    if ((visit->fwd && strcmp(visit->fwd, "request") == 0) || (control->flags & CC_NO_CACHE) || control->max_age == 0)
+    if ((visit->fwd && strcmp(visit->fwd, "request") == 0) || (control->flags & CC_NO_CACHE) ||
+        control->max_age == 0)
         return true;
-    return http_find(&visit->x->request.fields, FIELD_PRAGMA) && !http_find(&visit->x->request.fields, FIELD_CACHE_CONTROL);
+    return http_find(&visit->x->request.fields, FIELD_PRAGMA) &&
+           !http_find(&visit->x->request.fields, FIELD_CACHE_CONTROL);
 }
 
-/* May this visit have what that flight brings? Not when an invalidation lies between their beginnings (the fence), nor when the
- * client asked for something newer than its own request. */
+/* May this visit have what that flight brings? Not when an invalidation lies between their beginnings (the
+ * fence), nor when the client asked for something newer than its own request. */
 static bool joinable(struct flight *flight, const struct visit *visit)
 {
     if (forward_authorization(visit))

@@ -6,8 +6,8 @@
 
 enum { FORWARD_MAX = 128 * 1024 };
 
-/* Some servers read every byte of a name that is neither letter nor digit as one and the same: names with others than a
- * hyphen ("X_Rollout_Credential_Id", "X.Rollout.Credential.Id") could be twins of ours. */
+/* Some servers read every byte of a name that is neither letter nor digit as one and the same: names with
+ * others than a hyphen ("X_Rollout_Credential_Id", "X.Rollout.Credential.Id") could be twins of ours. */
 static bool is_plain_name(struct slice name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -33,28 +33,50 @@ static bool goes_up(const struct http_fields *fields, const struct http_field *f
     return !http_connection_names(fields, field->name);
 }
 
-/* --- what a shared answer was made from (design threats T7) ------------------------------------------------------- */
+/* --- what a shared answer was made from (design threats T7)
+ * ------------------------------------------------------- */
 
-/* How a field goes up with a request whose answer others may get: as it is (Vary tells when it mattered), not at all (it is about
- * the one caller), or as part of the cache key (all others: an upstream may repeat them). */
+/* How a field goes up with a request whose answer others may get: as it is (Vary tells when it mattered), not
+ * at all (it is about the one caller), or as part of the cache key (all others: an upstream may repeat them).
+ */
 enum share { SHARE_FREELY, SHARE_NOT, SHARE_KEYED };
 
-/* Who calls, from where, and as part of which trace: other at each request, and nothing that an answer should depend on. A hyphen at
- * the end stands for all names that begin so. */
+/* Who calls, from where, and as part of which trace: other at each request, and nothing that an answer should
+ * depend on. A hyphen at the end stands for all names that begin so. */
 static const char *const callers_own[] = {
-    "b3", "baggage", "cf-", "client-ip", "dnt", "from", "priority", "referer", "save-data", "sec-", "sentry-trace", "true-client-ip",
-    "upgrade-insecure-requests", "x-amzn-", "x-b3-", "x-client-ip", "x-cloud-trace-context", "x-correlation-id", "x-datadog-", "x-envoy-",
+    "b3",
+    "baggage",
+    "cf-",
+    "client-ip",
+    "dnt",
+    "from",
+    "priority",
+    "referer",
+    "save-data",
+    "sec-",
+    "sentry-trace",
+    "true-client-ip",
+    "upgrade-insecure-requests",
+    "x-amzn-",
+    "x-b3-",
+    "x-client-ip",
+    "x-cloud-trace-context",
+    "x-correlation-id",
+    "x-datadog-",
+    "x-envoy-",
     "x-forwarded-",
 };
 
 static enum share share_by_name(struct slice name)
 {
-    if (slice_equal_nocase(name, SLICE("accept-language")) || slice_equal_nocase(name, SLICE("accept-charset")))
+    if (slice_equal_nocase(name, SLICE("accept-language")) ||
+        slice_equal_nocase(name, SLICE("accept-charset")))
         return SHARE_FREELY;
     for (size_t i = 0; i < sizeof callers_own / sizeof *callers_own; i++) {
         struct slice known = slice_from(callers_own[i]);
         bool whole = known.ptr[known.len - 1] != '-';
-        if (name.len >= known.len && slice_equal_nocase(slice_of(name.ptr, whole ? name.len : known.len), known))
+        if (name.len >= known.len &&
+            slice_equal_nocase(slice_of(name.ptr, whole ? name.len : known.len), known))
             return SHARE_NOT;
     }
     return SHARE_KEYED;
@@ -68,7 +90,7 @@ static enum share share_of(const struct http_field *field)
     case FIELD_ACCEPT:
     case FIELD_TRACESTATE:
         return SHARE_FREELY;
-    case FIELD_USER_AGENT: /* ours goes up */
+    case FIELD_USER_AGENT:    /* ours goes up */
     case FIELD_CACHE_CONTROL: /* what of it concerns upstream is written anew */
     case FIELD_PRAGMA:
         return SHARE_NOT;
@@ -216,7 +238,8 @@ static bool pragma_asks(const struct http_fields *fields)
     return false;
 }
 
-/* A request for the cache is the gateway's own; that its client wants no stored answer concerns caches behind us, too (RFC 9111 5.2.1). */
+/* A request for the cache is the gateway's own; that its client wants no stored answer concerns caches behind
+ * us, too (RFC 9111 5.2.1). */
 static void put_own(struct buf *out, const struct visit *visit)
 {
     const struct cache_control *control = &visit->query.control;

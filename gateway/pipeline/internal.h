@@ -13,7 +13,8 @@
 #include "pipeline/pipeline.h"
 #include "route/route.h"
 
-/* --- settings ------------------------------------------------------------------------------------------------- */
+/* --- settings
+ * ------------------------------------------------------------------------------------------------- */
 
 struct pipeline_api {
     struct slice name;
@@ -21,8 +22,8 @@ struct pipeline_api {
     struct slice base_path; /* "/api" or "" */
     struct upstream_origin origin;
     struct upstream_host *host; /* its breaker and budget, shared by all workers; or NULL */
-    bool is_core;           /* needs no credential */
-    bool client_authorization; /* the client's own may go up */
+    bool is_core;               /* needs no credential */
+    bool client_authorization;  /* the client's own may go up */
 };
 
 struct pipeline_rule {
@@ -48,11 +49,14 @@ struct pipeline_settings {
     bool allow_anonymous;
 };
 
-const struct cache_policy *settings_policy(const struct pipeline_settings *settings, int api, struct slice entity);
+const struct cache_policy *settings_policy(const struct pipeline_settings *settings, int api,
+                                           struct slice entity);
 /* Of what a subject names. */
-const struct cache_policy *settings_policy_of(const struct pipeline_settings *settings, const struct cache_subject *subject);
+const struct cache_policy *settings_policy_of(const struct pipeline_settings *settings,
+                                              const struct cache_subject *subject);
 
-/* --- shared between workers ----------------------------------------------------------------------------------- */
+/* --- shared between workers
+ * ----------------------------------------------------------------------------------- */
 
 enum { FLIGHT_SHARDS = 16 };
 
@@ -79,7 +83,7 @@ struct pipeline {
     struct caller_desk *desk;
     struct pipeline_settings *settings;
     unsigned active;
-    struct list air; /* flights whose transfer runs on this worker, or waits for its turn */
+    struct list air;         /* flights whose transfer runs on this worker, or waits for its turn */
     struct loop_timer turns; /* the queue of limit/: armed always */
     struct {
         _Atomic uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
@@ -92,10 +96,12 @@ struct pipeline {
 /* Only this worker writes, others read: a plain add without a locked instruction. */
 static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
-/* --- a request's state: lives in the exchange's arena ---------------------------------------------------------- */
+/* --- a request's state: lives in the exchange's arena
+ * ---------------------------------------------------------- */
 
 struct flight;
 struct waiter;
@@ -110,39 +116,40 @@ struct visit {
     const struct pipeline_api *api;
     struct slice credential_id, app_key; /* in the arena; empty for core */
     struct cache_subject subject;
-    struct cache_query query;           /* its key is built when the cache may take part */
-    struct cache_entry *entry;          /* retained: what revalidation or stale-if-error may use */
-    bool cacheable;                     /* GET or HEAD that the cache may answer */
+    struct cache_query query;  /* its key is built when the cache may take part */
+    struct cache_entry *entry; /* retained: what revalidation or stale-if-error may use */
+    bool cacheable;            /* GET or HEAD that the cache may answer */
     bool settling;
 
     /* How it was answered: for Cache-Status, counters and the access line. */
     enum pipeline_outcome outcome;
-    const char *fwd;                    /* RFC 9211 fwd, NULL for a hit */
+    const char *fwd; /* RFC 9211 fwd, NULL for a hit */
     const char *detail;
     bool collapsed, stored;
-    int upstream_status;                /* 0: none asked */
+    int upstream_status; /* 0: none asked */
     int64_t ttl_ms;
 
-    struct slice limits;                /* RateLimit lines of the flight that answers it, copied */
-    uint64_t retry_after_s;             /* of a refusal by limit/ */
-    unsigned tries;                     /* requests that its flight had sent */
-    struct loop_timer patience;         /* Prefer: wait */
+    struct slice limits;        /* RateLimit lines of the flight that answers it, copied */
+    uint64_t retry_after_s;     /* of a refusal by limit/ */
+    unsigned tries;             /* requests that its flight had sent */
+    struct loop_timer patience; /* Prefer: wait */
 
-    struct waiter *waiter;              /* while it stands on a flight */
-    bool opener;                        /* it opened that flight */
-    struct cache_entry *sending_entry;  /* retained: the answer's bytes are its */
-    struct flight *sending_flight;      /* likewise */
-    bool begun;                         /* server_begin was called */
-    bool head_only;                     /* HEAD, or an answer without body */
-    uint64_t cursor;                    /* body bytes of the flight that were given to the server */
-    struct slice link;                  /* the nextLink as this client must see it */
-    bool linked;                        /* … has been sent */
+    struct waiter *waiter;             /* while it stands on a flight */
+    bool opener;                       /* it opened that flight */
+    struct cache_entry *sending_entry; /* retained: the answer's bytes are its */
+    struct flight *sending_flight;     /* likewise */
+    bool begun;                        /* server_begin was called */
+    bool head_only;                    /* HEAD, or an answer without body */
+    uint64_t cursor;                   /* body bytes of the flight that were given to the server */
+    struct slice link;                 /* the nextLink as this client must see it */
+    bool linked;                       /* … has been sent */
 
     /* Request body on its way up (the private flight's sender). */
-    struct slice upload;                /* taken from the server, not yet by upstream */
+    struct slice upload; /* taken from the server, not yet by upstream */
 };
 
-/* --- flights --------------------------------------------------------------------------------------------------- */
+/* --- flights
+ * --------------------------------------------------------------------------------------------------- */
 
 /* A piece of body, as it came. */
 struct segment {
@@ -162,9 +169,9 @@ enum flight_phase {
 };
 
 /*
- * A fetch: it belongs to nobody's request. Visits stand on it as waiters, on any worker; the worker that opened it drives
- * the transfer. Fields below `lock` are guarded by it; those below `owner` are the owner worker's alone; the head is written
- * before the phase leaves WAITING and never after.
+ * A fetch: it belongs to nobody's request. Visits stand on it as waiters, on any worker; the worker that
+ * opened it drives the transfer. Fields below `lock` are guarded by it; those below `owner` are the owner
+ * worker's alone; the head is written before the phase leaves WAITING and never after.
  *
  *   WAITING --head--> STREAMING --end--> LANDED
  *      |                  |
@@ -184,12 +191,12 @@ struct flight {
     struct list in_air; /* in owner->air */
     struct upstream_transfer *transfer;
     struct arena arena;
-    struct cache_query query;       /* the opener's, copied: for Vary and the policy */
+    struct cache_query query; /* the opener's, copied: for Vary and the policy */
     struct cache_answer answer;
     struct slice tenant, credential_id, service;
     struct cache_subject subject;
     enum method method;
-    struct slice request_head;      /* up to where our own identity comes: to send it again */
+    struct slice request_head; /* up to where our own identity comes: to send it again */
     enum http_framing upload_framing;
     uint64_t upload_length;
     struct visit *sender;           /* whose request body goes up; NULL without one or once it left */
@@ -199,42 +206,42 @@ struct flight {
     bool upload_done;               /* the sender's body ended */
     struct cache_entry *validating; /* conditions of this entry were sent */
     struct route_scan scan;
-    bool strike;                    /* core/credentials: secrets are struck out before anybody sees the body */
-    bool retried;                   /* the one re-mint after a 401 was used */
-    bool swallowing;                /* the 401's body is being passed over */
-    uint64_t swallowed;             /* … so much of it */
-    struct buf held;                /* body bytes taken from the sender, not yet by upstream */
+    bool strike;        /* core/credentials: secrets are struck out before anybody sees the body */
+    bool retried;       /* the one re-mint after a 401 was used */
+    bool swallowing;    /* the 401's body is being passed over */
+    uint64_t swallowed; /* … so much of it */
+    struct buf held;    /* body bytes taken from the sender, not yet by upstream */
     bool unsafe;
-    bool own_authorization;         /* request_head has the client's: no token */
+    bool own_authorization; /* request_head has the client's: no token */
     struct limit_turn turn;
-    bool queued;                    /* waits for its turn */
-    bool left;                      /* gave that up while the turn was on its way: on_turn ends it */
-    bool background;                /* a refresh that nobody asked for */
-    unsigned tries;                 /* requests sent, the present one included */
-    uint64_t deadline_ms;           /* of all tries; 0 before the first */
-    uint64_t pause_ms;              /* before the next try */
+    bool queued;          /* waits for its turn */
+    bool left;            /* gave that up while the turn was on its way: on_turn ends it */
+    bool background;      /* a refresh that nobody asked for */
+    unsigned tries;       /* requests sent, the present one included */
+    uint64_t deadline_ms; /* of all tries; 0 before the first */
+    uint64_t pause_ms;    /* before the next try */
     struct loop_timer pause;
-    bool passing_over;              /* a bad answer's body, before it is tried again */
-    bool fills;                     /* opened for the cache: its answer may be stored and shared */
+    bool passing_over; /* a bad answer's body, before it is tried again */
+    bool fills;        /* opened for the cache: its answer may be stored and shared */
     struct loop_task resume;
 
     /* the head: written once */
-    struct slice limits;            /* RateLimit lines; also of a refusal */
-    uint64_t retry_after_s;         /* of a refusal */
+    struct slice limits;    /* RateLimit lines; also of a refusal */
+    uint64_t retry_after_s; /* of a refusal */
     int status;
-    struct slice block;             /* field lines for clients, made once */
-    uint64_t length;                /* of upstream's body; SERVER_LENGTH_UNKNOWN */
-    bool varies;                    /* waiters have to know the variant to be theirs */
+    struct slice block; /* field lines for clients, made once */
+    uint64_t length;    /* of upstream's body; SERVER_LENGTH_UNKNOWN */
+    bool varies;        /* waiters have to know the variant to be theirs */
     bool has_date;
-    bool not_modified;              /* a 304 to our own conditions */
+    bool not_modified; /* a 304 to our own conditions */
 
     pthread_mutex_t lock;
     enum flight_phase phase;
-    bool outlives;      /* goes on until its head although nobody waits */
-    bool keeps;         /* it may still fill the cache: the body is gathered from its beginning */
-    bool shareable;     /* waiters other than the opener may have the answer */
+    bool outlives;         /* goes on until its head although nobody waits */
+    bool keeps;            /* it may still fill the cache: the body is gathered from its beginning */
+    bool shareable;        /* waiters other than the opener may have the answer */
     const char *store_why; /* RFC 9211 detail of what was not stored */
-    bool paused;        /* upstream is not read: the slowest waiter is a window behind */
+    bool paused;           /* upstream is not read: the slowest waiter is a window behind */
     bool resume_posted;
     struct list waiters;
     struct segment *first, *last;
@@ -242,29 +249,35 @@ struct flight {
     uint64_t settled;   /* bytes that may be sent on: not inside a nextLink */
     uint64_t splice_at; /* where a nextLink value stands; splice_len 0: none */
     size_t splice_len;
-    char *splice;       /* its bytes, gathered */
-    bool scan_over;     /* the splice cannot come any more: lengths can be told */
+    char *splice;              /* its bytes, gathered */
+    bool scan_over;            /* the splice cannot come any more: lengths can be told */
     struct cache_entry *entry; /* landed and stored (or freshened) */
     enum problem problem;
     enum upstream_failure failure;
     const char *why;
-    bool sent;          /* a byte of the request left */
+    bool sent; /* a byte of the request left */
 
     _Alignas(max_align_t) char first_block[]; /* the arena's */
 };
 
-/* One visit on one flight. Its own allocation, since a wake-up may still be on its way when the visit ends. */
+/* One visit on one flight. Its own allocation, since a wake-up may still be on its way when the visit ends.
+ */
 struct waiter {
-    struct list node;       /* in flight->waiters: guarded by its lock */
+    struct list node; /* in flight->waiters: guarded by its lock */
     struct loop_task task;
-    struct flight *flight;  /* retained */
+    struct flight *flight; /* retained */
     struct pipeline *pipeline;
-    struct visit *visit;    /* NULL once it left; its own worker only */
-    bool posted;            /* a wake-up is on its way: guarded by the flight's lock */
-    uint64_t cursor;        /* guarded by the flight's lock */
+    struct visit *visit; /* NULL once it left; its own worker only */
+    bool posted;         /* a wake-up is on its way: guarded by the flight's lock */
+    uint64_t cursor;     /* guarded by the flight's lock */
 };
 
-enum { FLIGHT_WINDOW = 256 * 1024, VISIT_BACKLOG = 256 * 1024, VISIT_HOLD = 64 * 1024, SWALLOW_MAX = 64 * 1024 };
+enum {
+    FLIGHT_WINDOW = 256 * 1024,
+    VISIT_BACKLOG = 256 * 1024,
+    VISIT_HOLD = 64 * 1024,
+    SWALLOW_MAX = 64 * 1024
+};
 
 /* flight.c */
 /* A flight with one reference for the caller, not yet started. NULL: no memory. */
@@ -282,8 +295,9 @@ bool flight_append(struct flight *flight, struct slice data);
 void flight_consumed(struct waiter *waiter, uint64_t cursor);
 /* Takes the flight out of the table, so that later requests open their own. */
 void flight_unlist(struct flight *flight);
-/* Finds a flight that this visit may join, or lists a new one of its own: *opened tells which. A cache hit that came in between is left in
- * *found instead and NULL is returned. NULL and found->decision other than hit: no memory. */
+/* Finds a flight that this visit may join, or lists a new one of its own: *opened tells which. A cache hit
+ * that came in between is left in *found instead and NULL is returned. NULL and found->decision other than
+ * hit: no memory. */
 struct flight *flight_join(struct visit *visit, struct cache_found *found, bool *opened);
 
 /* fetch.c: the owner's side */
@@ -300,7 +314,8 @@ void fetch_again(struct flight *flight);
 /* Ends what is in the air. */
 void fetch_abort(struct flight *flight, enum problem problem, const char *why);
 
-/* The body so far in one run of bytes: the only segment, or a copy (*copied: to be freed). NULL: no memory. */
+/* The body so far in one run of bytes: the only segment, or a copy (*copied: to be freed). NULL: no memory.
+ */
 char *fetch_whole_body(const struct flight *flight, bool *copied);
 
 /* strike.c */
@@ -313,7 +328,8 @@ bool strike_body(struct flight *flight);
 void fetch_upload(struct flight *flight);
 
 /* retry.c: further tries */
-/* Does this head call for another try, and may there be one? Then its body is passed over, and fetch_again follows. */
+/* Does this head call for another try, and may there be one? Then its body is passed over, and fetch_again
+ * follows. */
 bool retry_head(struct flight *flight, const struct http_response *head);
 /* Likewise for a failure. */
 bool retry_failure(struct flight *flight, enum upstream_failure failure, bool sent);
@@ -340,11 +356,11 @@ void turn_answered(struct flight *flight, const struct http_response *head);
 void turn_end(struct flight *flight);
 
 /* forward.c */
-/* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL when it does not fit,
- * and fetch_start fails then. */
+/* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL
+ * when it does not fit, and fetch_start fails then. */
 void forward_head(struct flight *flight, const struct visit *visit, struct cache_entry *validating);
-/* Appends what of the client's fields is part of the cache key, since it goes up and an upstream may repeat it: one line for each, begun
- * by LF, which no query holds. False: they do not fit into `out`. */
+/* Appends what of the client's fields is part of the cache key, since it goes up and an upstream may repeat
+ * it: one line for each, begun by LF, which no query holds. False: they do not fit into `out`. */
 bool forward_put_keyed(struct buf *out, const struct http_fields *fields);
 /* The client's Authorization when it is to go up as it is; NULL: the gateway's token goes. */
 const struct http_field *forward_authorization(const struct visit *visit);
@@ -378,7 +394,8 @@ void visit_stream(struct visit *visit);
 bool visit_answer_stale(struct visit *visit, const char *detail);
 
 /* patience.c: Prefer: wait=N (RFC 7240 4.3) */
-/* From now on the client waits for N seconds; without the preference nothing happens. on_done clears the timer. */
+/* From now on the client waits for N seconds; without the preference nothing happens. on_done clears the
+ * timer. */
 void patience_start(struct visit *visit);
 /* Does a Prefer field say nothing but that? */
 bool patience_is_all(struct slice prefer);
@@ -387,8 +404,8 @@ void patience_let_go(struct visit *visit);
 
 /* invalidate.c */
 /* An unsafe request by the gateway's own clients is about to go up. */
-void invalidate_write(const struct pipeline *pipeline, const struct pipeline_settings *settings, const struct cache_subject *subject,
-                      enum method method);
+void invalidate_write(const struct pipeline *pipeline, const struct pipeline_settings *settings,
+                      const struct cache_subject *subject, enum method method);
 /* … was answered, or nobody will know. */
 void invalidate_answered(struct flight *flight);
 

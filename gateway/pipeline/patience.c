@@ -1,4 +1,5 @@
-/* A client's own patience: after N seconds without an answer it has the stale one, or an error; the flight goes on. */
+/* A client's own patience: after N seconds without an answer it has the stale one, or an error; the flight
+ * goes on. */
 #include "internal.h"
 
 enum { PATIENCE_MAX_S = 3600 };

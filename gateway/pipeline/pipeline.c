@@ -8,10 +8,12 @@
 
 enum { KEYED_MAX = 4096 };
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, struct limit *limit,
-                                               int caller_table)
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens,
+                                               struct store *store, struct limit *limit, int caller_table)
 {
     struct pipeline_shared *shared = calloc(1, sizeof *shared);
     if (!shared)
@@ -84,7 +86,8 @@ void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *set
 
 void pipeline_stop(struct pipeline *pipeline)
 {
-    list_each_safe(node, &pipeline->air) fetch_cancel(container_of(node, struct flight, in_air));
+    list_each_safe (node, &pipeline->air)
+        fetch_cancel(container_of(node, struct flight, in_air));
 }
 
 void pipeline_destroy(struct pipeline *pipeline)
@@ -108,7 +111,9 @@ unsigned pipeline_active(const struct pipeline *pipeline)
     return pipeline->active;
 }
 
-/* --- route ---------------------------------------------------------------------------------------------------------- */
+/* --- route
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void refuse(struct visit *visit, enum problem problem, const char *detail)
 {
@@ -145,10 +150,12 @@ static bool step_route(struct visit *visit)
     return false;
 }
 
-/* --- credential ------------------------------------------------------------------------------------------------------- */
+/* --- credential
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* "choices": what the caller can name in X-Rollout-Credential-Id or X-App-Key. */
-static void refuse_ambiguous(struct visit *visit, const struct credential_set *set, const struct credential_selector *selector)
+static void refuse_ambiguous(struct visit *visit, const struct credential_set *set,
+                             const struct credential_selector *selector)
 {
     char storage[8192];
     struct buf extra;
@@ -202,7 +209,8 @@ static bool choose(struct visit *visit, const struct credential_set *set)
         refuse_ambiguous(visit, set, &selector);
         return false;
     case CREDENTIAL_FOREIGN:
-        refuse(visit, PROBLEM_CREDENTIAL_FORBIDDEN, "X-Rollout-Credential-Id names no credential of this tenant");
+        refuse(visit, PROBLEM_CREDENTIAL_FORBIDDEN,
+               "X-Rollout-Credential-Id names no credential of this tenant");
         return false;
     }
     return false;
@@ -226,7 +234,9 @@ static bool step_credential(struct visit *visit)
     return good;
 }
 
-/* --- cache -------------------------------------------------------------------------------------------------------------- */
+/* --- cache
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 /* core/credentials carries upstream secrets: its answers are struck, and never kept. */
 static bool is_credentials(const struct visit *visit)
@@ -239,8 +249,9 @@ static struct slice query_part(const struct route *route)
     return route->has_query ? slice_of(route->query.ptr - 1, route->query.len + 1) : SLICE("");
 }
 
-/* The query, and the fields that go up as they are (forward.c). More of them than fit make the request one of its own. Where upstream
- * alone says what is fresh, its Vary says what an answer was made from (RFC 9111 4.1). */
+/* The query, and the fields that go up as they are (forward.c). More of them than fit make the request one of
+ * its own. Where upstream alone says what is fresh, its Vary says what an answer was made from (RFC
+ * 9111 4.1). */
 static struct slice steering_part(struct visit *visit)
 {
     char storage[KEYED_MAX];
@@ -257,7 +268,8 @@ static struct slice steering_part(struct visit *visit)
 
 static bool build_key(struct visit *visit)
 {
-    const struct slice parts[5] = {visit->route.tenant, visit->credential_id, visit->api->name, visit->route.path, steering_part(visit)};
+    const struct slice parts[5] = {visit->route.tenant, visit->credential_id, visit->api->name,
+                                   visit->route.path, steering_part(visit)};
     size_t size = 64;
     for (int i = 0; i < 5; i++)
         size += parts[i].len;
@@ -286,11 +298,13 @@ static bool prepare_query(struct visit *visit)
     q->control = cache_control_parse(&request->fields, FIELD_CACHE_CONTROL);
     q->policy = settings_policy(visit->settings, visit->route.api, visit->route.entity);
     q->deps = cache_deps_of(pipeline->shared->cache, &visit->subject);
-    q->covered = visit->settings->covered || cache_covered(pipeline->shared->cache, whose, now, visit->settings->coverage_ms);
+    q->covered = visit->settings->covered ||
+                 cache_covered(pipeline->shared->cache, whose, now, visit->settings->coverage_ms);
     q->now_ms = now;
     visit->settling = cache_settling(pipeline->shared->cache, &q->deps, now);
-    visit->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) && request->framing == FRAMING_NONE &&
-                       !visit->settling && !is_credentials(visit) && !(q->control.flags & CC_NO_STORE);
+    visit->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) &&
+                       request->framing == FRAMING_NONE && !visit->settling && !is_credentials(visit) &&
+                       !(q->control.flags & CC_NO_STORE);
     return build_key(visit);
 }
 
@@ -325,7 +339,8 @@ static void step_cache(struct visit *visit)
     visit->detail = found.detail;
     if (visit->query.control.flags & CC_ONLY_IF_CACHED) {
         visit->outcome = PIPELINE_MISS;
-        answer_problem(visit, PROBLEM_CACHE_ONLY_MISS, "only-if-cached, and there is no answer that may be used");
+        answer_problem(visit, PROBLEM_CACHE_ONLY_MISS,
+                       "only-if-cached, and there is no answer that may be used");
         return;
     }
     visit->outcome = PIPELINE_MISS;
@@ -339,7 +354,8 @@ static void step_bypass(struct visit *visit)
     visit->fwd = method == METHOD_GET || method == METHOD_HEAD ? "bypass" : "method";
     visit->detail = visit->settling ? "write-settle" : NULL;
     if (visit->query.control.flags & CC_ONLY_IF_CACHED) {
-        answer_problem(visit, PROBLEM_CACHE_ONLY_MISS, "only-if-cached, and this request is not answered from the cache");
+        answer_problem(visit, PROBLEM_CACHE_ONLY_MISS,
+                       "only-if-cached, and this request is not answered from the cache");
         return;
     }
     if (!method_is_safe(method))
@@ -355,7 +371,8 @@ static void purge(struct visit *visit)
     visit->outcome = PIPELINE_BYPASS;
     visit->begun = true;
     server_reply(visit->x, 200, "application/json",
-                 "Cache-Status: rollout-gateway; fwd=method; detail=purged\r\nVia: 1.1 rollout-gateway\r\nCache-Control: private\r\n",
+                 "Cache-Status: rollout-gateway; fwd=method; detail=purged\r\nVia: 1.1 "
+                 "rollout-gateway\r\nCache-Control: private\r\n",
                  slice_of(text, (size_t)len));
 }
 
@@ -369,7 +386,9 @@ static bool strip_include_data(struct visit *visit)
     return visit->route.query.ptr != NULL;
 }
 
-/* --- the handler ---------------------------------------------------------------------------------------------------------- */
+/* --- the handler
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_done(struct server_exchange *x, enum server_outcome outcome)
 {

@@ -1,6 +1,7 @@
 /*
- * One data request from start to end: caller -> route -> credential -> cache -> flight -> answer (house.md, "How a request
- * walks"). One pipeline per worker; what workers share (cache, flights, tokens, mapping) is in pipeline_shared.
+ * One data request from start to end: caller -> route -> credential -> cache -> flight -> answer (house.md,
+ * "How a request walks"). One pipeline per worker; what workers share (cache, flights, tokens, mapping) is in
+ * pipeline_shared.
  */
 #ifndef PIPELINE_PIPELINE_H
 #define PIPELINE_PIPELINE_H
@@ -17,12 +18,13 @@ struct pipeline;
 struct pipeline_settings;
 struct pipeline_shared;
 
-/* --- settings: immutable, one copy per worker and reload ------------------------------------------------------ */
+/* --- settings: immutable, one copy per worker and reload
+ * ------------------------------------------------------ */
 
 struct pipeline_api_options {
-    struct slice name;     /* "crm" */
-    struct slice url;      /* "https://crm.universal.rollout.com/api" */
-    const char *ca;        /* file or NULL */
+    struct slice name; /* "crm" */
+    struct slice url;  /* "https://crm.universal.rollout.com/api" */
+    const char *ca;    /* file or NULL */
     bool client_authorization;
 };
 struct pipeline_rule_options {
@@ -39,25 +41,28 @@ struct pipeline_options {
     const struct event_rule *dependencies;
     size_t dependency_count;
     uint64_t write_settle_ms;
-    uint64_t coverage_ms;     /* an event within this time: the credential's webhooks work */
-    bool covered;             /* they are known to work for every credential */
+    uint64_t coverage_ms; /* an event within this time: the credential's webhooks work */
+    bool covered;         /* they are known to work for every credential */
     size_t entry_max;
     uint64_t body_max;
     bool access_log;
     bool allow_anonymous; /* who presents no key is let in, also when there are keys */
 };
 /* ERR_SYNTAX (a URL), ERR_NOMEM. */
-int pipeline_settings_create(const struct pipeline_options *options, struct pipeline_settings **out, struct fault *fault) MUST_CHECK;
+int pipeline_settings_create(const struct pipeline_options *options, struct pipeline_settings **out,
+                             struct fault *fault) MUST_CHECK;
 void pipeline_settings_release(struct pipeline_settings *settings);
 
-/* --- what workers share --------------------------------------------------------------------------------------- */
+/* --- what workers share
+ * --------------------------------------------------------------------------------------- */
 
 /* Borrows all four; caller_table is the index of CALLER_TABLES in the store. NULL when out of memory. */
-struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens, struct store *store, struct limit *limit,
-                                               int caller_table);
+struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens,
+                                               struct store *store, struct limit *limit, int caller_table);
 void pipeline_shared_destroy(struct pipeline_shared *shared);
 
-/* --- a worker's pipeline -------------------------------------------------------------------------------------- */
+/* --- a worker's pipeline
+ * -------------------------------------------------------------------------------------- */
 
 /* Takes one reference on the settings over. */
 struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shared, struct upstream *upstream,
@@ -66,7 +71,8 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
 void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *settings);
 /* What the data listener calls. */
 struct server_handler pipeline_handler(struct pipeline *pipeline);
-/* The worker stops: cancels what is in the air (background refreshes). On its loop, after its server is closed. */
+/* The worker stops: cancels what is in the air (background refreshes). On its loop, after its server is
+ * closed. */
 void pipeline_stop(struct pipeline *pipeline);
 /* After its upstream is closed, too. */
 void pipeline_destroy(struct pipeline *pipeline);
@@ -91,7 +97,7 @@ enum pipeline_outcome {
 #define PIPELINE_OUTCOME_ENUM(id, name) PIPELINE_##id,
     PIPELINE_OUTCOMES(PIPELINE_OUTCOME_ENUM)
 #undef PIPELINE_OUTCOME_ENUM
-    PIPELINE_OUTCOME_COUNT
+        PIPELINE_OUTCOME_COUNT
 };
 const char *pipeline_outcome_name(enum pipeline_outcome outcome);
 
@@ -101,21 +107,22 @@ extern const uint32_t pipeline_bucket_us[PIPELINE_BUCKETS - 1];
 
 struct pipeline_stats {
     uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
-    uint64_t statuses[6];         /* by hundreds; 0: the client left before an answer */
+    uint64_t statuses[6];               /* by hundreds; 0: the client left before an answer */
     uint64_t buckets[PIPELINE_BUCKETS]; /* not cumulative */
-    uint64_t duration_us;         /* sum */
-    uint64_t fenced;              /* fills not kept as fresh: an event came in between */
+    uint64_t duration_us;               /* sum */
+    uint64_t fenced;                    /* fills not kept as fresh: an event came in between */
     uint64_t clients_gone;
     uint64_t token_retries;
-    uint64_t retries;             /* further tries of what failed or was answered badly */
+    uint64_t retries;                /* further tries of what failed or was answered badly */
     uint64_t retry_budget_exhausted; /* … that were due, but not paid for */
 };
 /* Adds this worker's numbers to *out; any thread. */
 void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);
 
-/* How the gateway would treat a request, without sending it (contract 10, `explain`): appends JSON. On the worker's loop. */
+/* How the gateway would treat a request, without sending it (contract 10, `explain`): appends JSON. On the
+ * worker's loop. */
 /* `caller`: the name of a service key that it would come with, or empty: may it? */
-int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct slice caller, struct arena *arena,
-                     struct buf *out);
+int pipeline_explain(struct pipeline *pipeline, const struct http_request *request, struct slice caller,
+                     struct arena *arena, struct buf *out);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Further tries of a flight (contract 8): what was not answered, or badly, is asked once or twice more, after a pause of
- * random length, as long as nobody has seen a head, the host's budget pays and the time allowed for the first try lasts. GET
- * and HEAD only; anything else when no byte of it has left. On the owner's loop.
+ * Further tries of a flight (contract 8): what was not answered, or badly, is asked once or twice more, after
+ * a pause of random length, as long as nobody has seen a head, the host's budget pays and the time allowed
+ * for the first try lasts. GET and HEAD only; anything else when no byte of it has left. On the owner's loop.
  */
 #include "base/clock.h"
 #include "base/random.h"
@@ -12,11 +12,13 @@ enum { RETRIES_MAX = 2, PAUSE_MS = 50, PAUSE_MAX_MS = 2000, ASKED_MAX_MS = 2000,
 
 #define TOO_LONG UINT64_MAX
 
-/* --- whether ---------------------------------------------------------------------------------------------------- */
+/* --- whether
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool is_plain_read(const struct flight *flight)
 {
-    return (flight->method == METHOD_GET || flight->method == METHOD_HEAD) && flight->upload_framing == FRAMING_NONE;
+    return (flight->method == METHOD_GET || flight->method == METHOD_HEAD) &&
+           flight->upload_framing == FRAMING_NONE;
 }
 
 static bool may_repeat(const struct flight *flight, bool sent)
@@ -51,7 +53,8 @@ static bool decide(struct flight *flight, uint64_t asked_ms)
     return true;
 }
 
-/* --- the pause -------------------------------------------------------------------------------------------------- */
+/* --- the pause
+ * -------------------------------------------------------------------------------------------------- */
 
 static void on_pause_over(struct loop_timer *timer)
 {
@@ -75,7 +78,8 @@ bool retry_cancel(struct flight *flight)
     return true;
 }
 
-/* --- what calls for it ------------------------------------------------------------------------------------------ */
+/* --- what calls for it
+ * ------------------------------------------------------------------------------------------ */
 
 /* Retry-After (RFC 9110 10.2.3), TOO_LONG when that is more than we wait. *told: there is one. */
 static uint64_t asked_pause_ms(const struct http_fields *fields, bool *told)
@@ -106,7 +110,8 @@ static bool calls_for_more(const struct http_response *head, uint64_t *asked_ms)
 
 static bool is_small(const struct http_response *head)
 {
-    return head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->length <= PASS_OVER_MAX);
+    return head->framing == FRAMING_NONE ||
+           (head->framing == FRAMING_LENGTH && head->length <= PASS_OVER_MAX);
 }
 
 /* Where freshness is upstream's own word, so are its errors: they may be what it wants to be kept. */
@@ -115,7 +120,8 @@ bool retry_head(struct flight *flight, const struct http_response *head)
     uint64_t asked_ms;
     if (cache_policy_is_plain(flight->query.policy))
         return false;
-    if (!is_plain_read(flight) || !may_repeat(flight, true) || !calls_for_more(head, &asked_ms) || !decide(flight, asked_ms))
+    if (!is_plain_read(flight) || !may_repeat(flight, true) || !calls_for_more(head, &asked_ms) ||
+        !decide(flight, asked_ms))
         return false;
     flight->passing_over = true;
     if (!is_small(head)) {

@@ -2,7 +2,8 @@
 
 #include "internal.h"
 
-static int copy_api(struct pipeline_settings *s, struct pipeline_api *api, const struct pipeline_api_options *from, struct fault *fault)
+static int copy_api(struct pipeline_settings *s, struct pipeline_api *api,
+                    const struct pipeline_api_options *from, struct fault *fault)
 {
     struct slice url = from->url;
     while (url.len > 0 && url.ptr[url.len - 1] == '/')
@@ -13,9 +14,11 @@ static int copy_api(struct pipeline_settings *s, struct pipeline_api *api, const
         return fault_set(fault, ERR_NOMEM, "out of memory");
     struct url parsed;
     if (!url_parse(api->base_url, &parsed) || parsed.query.len > 0)
-        return fault_set(fault, ERR_SYNTAX, "upstreams.%.*s.url: not an http(s) URL without query", SLICE_ARG(from->name));
+        return fault_set(fault, ERR_SYNTAX, "upstreams.%.*s.url: not an http(s) URL without query",
+                         SLICE_ARG(from->name));
     /* url_parse gives "/" for a URL without a path; then the base path is empty. */
-    bool has_path = parsed.path.ptr >= api->base_url.ptr && parsed.path.ptr < api->base_url.ptr + api->base_url.len;
+    bool has_path =
+        parsed.path.ptr >= api->base_url.ptr && parsed.path.ptr < api->base_url.ptr + api->base_url.len;
     api->base_path = has_path ? parsed.path : SLICE("");
     api->is_core = slice_equal(api->name, SLICE("core"));
     api->client_authorization = from->client_authorization;
@@ -85,7 +88,8 @@ static int copy_rules(struct pipeline_settings *s, const struct pipeline_options
     return 0;
 }
 
-int pipeline_settings_create(const struct pipeline_options *options, struct pipeline_settings **out, struct fault *fault)
+int pipeline_settings_create(const struct pipeline_options *options, struct pipeline_settings **out,
+                             struct fault *fault)
 {
     struct pipeline_settings *s = calloc(1, sizeof *s);
     if (!s)
@@ -136,7 +140,8 @@ const struct cache_policy *settings_policy(const struct pipeline_settings *s, in
     return policy;
 }
 
-const struct cache_policy *settings_policy_of(const struct pipeline_settings *s, const struct cache_subject *subject)
+const struct cache_policy *settings_policy_of(const struct pipeline_settings *s,
+                                              const struct cache_subject *subject)
 {
     return settings_policy(s, api_index(s, subject->api), subject->entity);
 }

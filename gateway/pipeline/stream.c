@@ -1,7 +1,9 @@
-/* A visit's side of a flight: opens or joins one, waits, answers from what it brings. On the visit's own worker. */
+/* A visit's side of a flight: opens or joins one, waits, answers from what it brings. On the visit's own
+ * worker. */
 #include "internal.h"
 
-/* --- opening ---------------------------------------------------------------------------------------------------- */
+/* --- opening
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void take_entry(struct visit *visit, struct cache_entry *entry)
 {
@@ -62,7 +64,8 @@ static void answer_found(struct visit *visit, struct cache_found *found)
     cache_release(found->entry);
 }
 
-/* A host in trouble may take its time over a probe: whoever can do with a stale answer has it now, the probe goes on. */
+/* A host in trouble may take its time over a probe: whoever can do with a stale answer has it now, the probe
+ * goes on. */
 static void spare_probe(struct visit *visit)
 {
     if (!visit->waiter || upstream_host_circuit(visit->api->host) == UPSTREAM_CLOSED || !has_stale(visit))
@@ -140,7 +143,8 @@ void visit_refresh(struct visit *visit)
     }
 }
 
-/* --- progress ----------------------------------------------------------------------------------------------------- */
+/* --- progress
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* A copy of what the flight says now. */
 struct glance {
@@ -273,7 +277,8 @@ static bool is_conditional(const struct visit *visit)
 }
 
 /* The length as the client will see it, once it can be told. */
-static uint64_t told_length(struct visit *visit, const struct flight *flight, const struct glance *glance, struct slice link)
+static uint64_t told_length(struct visit *visit, const struct flight *flight, const struct glance *glance,
+                            struct slice link)
 {
     uint64_t length = glance->phase == FLIGHT_LANDED ? glance->produced : flight->length;
     if (visit->head_only)
@@ -336,7 +341,8 @@ void visit_progress(struct visit *visit)
         go_alone(visit);
         return;
     }
-    /* While the cache gathers the body, only the opener is answered piece by piece; a condition or a range is decided on the whole. */
+    /* While the cache gathers the body, only the opener is answered piece by piece; a condition or a range is
+     * decided on the whole. */
     if (glance.phase == FLIGHT_STREAMING && glance.keeps && (!visit->opener || is_conditional(visit)))
         return;
     if (glance.phase == FLIGHT_STREAMING && !glance.scan_over && flight->length <= VISIT_HOLD)
@@ -344,7 +350,8 @@ void visit_progress(struct visit *visit)
     progress_streaming(visit, flight, &glance);
 }
 
-/* --- streaming ---------------------------------------------------------------------------------------------------- */
+/* --- streaming
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* The next run of bytes at the cursor, up to `settled`: held for the piece. NULL when there is none. */
 static struct segment *next_segment(struct flight *flight, uint64_t cursor)
@@ -365,7 +372,8 @@ static void write_run(struct visit *visit, struct segment *segment, uint64_t end
     uint64_t stop = segment->at + segment->len < end ? segment->at + segment->len : end;
     size_t len = (size_t)(stop - visit->cursor);
     visit->cursor = stop;
-    server_write(visit->x, (struct server_piece){slice_of(segment->data + from, len), segment_release, segment});
+    server_write(visit->x,
+                 (struct server_piece){slice_of(segment->data + from, len), segment_release, segment});
 }
 
 /* Sends from the cursor to `end`, or until the client's backlog is full. */

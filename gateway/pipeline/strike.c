@@ -1,4 +1,5 @@
-/* core/credentials: upstream's secrets are struck out before anybody sees the body (contract 3). On the owner's loop. */
+/* core/credentials: upstream's secrets are struck out before anybody sees the body (contract 3). On the
+ * owner's loop. */
 #include <stdlib.h>
 
 #include "base/digest.h"

@@ -1,6 +1,7 @@
 /*
- * A flight's turn (limit/): asked for before its first byte goes up, given back when it is over; what upstream answers teaches the desk. The
- * queue's time runs on the loops of those who touched it: each keeps one timer. On the owner's loop.
+ * A flight's turn (limit/): asked for before its first byte goes up, given back when it is over; what
+ * upstream answers teaches the desk. The queue's time runs on the loops of those who touched it: each keeps
+ * one timer. On the owner's loop.
  */
 #include "base/clock.h"
 #include "http/date.h"
@@ -13,7 +14,8 @@ static struct limit *desk_of(const struct flight *flight)
     return flight->owner->shared->limit;
 }
 
-/* --- the queue's time --------------------------------------------------------------------------------------------- */
+/* --- the queue's time
+ * --------------------------------------------------------------------------------------------- */
 
 static void on_due(struct loop_timer *timer);
 
@@ -49,7 +51,9 @@ void turns_close(struct pipeline *pipeline)
     loop_timer_clear(pipeline->loop, &pipeline->turns);
 }
 
-/* --- asking ---------------------------------------------------------------------------------------------------------- */
+/* --- asking
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void put_fields(struct flight *flight)
 {
@@ -144,7 +148,9 @@ void turn_end(struct flight *flight)
     mind(flight->owner);
 }
 
-/* --- learning ---------------------------------------------------------------------------------------------------------- */
+/* --- learning
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Retry-After (RFC 9110 10.2.3) in seconds or as a date; UINT64_MAX: none, or not readable. */
 static uint64_t asked_pause_ms(const struct http_fields *fields)

@@ -1,4 +1,5 @@
-/* A request's body on its way up, piece by piece as the client sends it and upstream takes it. On the owner's loop. */
+/* A request's body on its way up, piece by piece as the client sends it and upstream takes it. On the owner's
+ * loop. */
 #include "internal.h"
 
 /* What went up before goes up again. True when all of it has. */
@@ -12,7 +13,8 @@ static bool upload_again(struct flight *flight)
     return taken == rest.len;
 }
 
-/* What upstream did not take now waits in our own copy: the server's piece does not live over the return to the loop. */
+/* What upstream did not take now waits in our own copy: the server's piece does not live over the return to
+ * the loop. */
 static void hold(struct flight *flight, struct visit *visit)
 {
     if (visit->upload.ptr >= flight->held.ptr && visit->upload.ptr < flight->held.ptr + flight->held.len)

@@ -193,7 +193,8 @@ static void step(struct route_scan *scan, char c)
     }
 }
 
-/* How far memchr looks ahead at once: what it passes over in vain is bounded, however many escapes there are. */
+/* How far memchr looks ahead at once: what it passes over in vain is bounded, however many escapes there are.
+ */
 enum { AHEAD = 512 };
 
 static size_t string_length(struct slice piece)
@@ -213,7 +214,8 @@ static size_t idle_length(const struct route_scan *scan, struct slice piece)
     if (scan->state == SKIP_STRING)
         return string_length(piece);
     if (scan->state == SKIP)
-        while (n < piece.len && piece.ptr[n] != '"' && (piece.ptr[n] | 0x20) != '{' && (piece.ptr[n] | 0x20) != '}')
+        while (n < piece.len && piece.ptr[n] != '"' && (piece.ptr[n] | 0x20) != '{' &&
+               (piece.ptr[n] | 0x20) != '}')
             n++;
     return n;
 }

@@ -156,7 +156,8 @@ void server_interim(struct server_exchange *x, int status, struct slice fields)
     buf_init_fixed(&line, storage, sizeof storage);
     if (wire_put_status_line(&line, status) != 0)
         return;
-    struct slice head = arena_format(&x->arena, "%.*s%.*s\r\n", SLICE_ARG(buf_slice(&line)), SLICE_ARG(fields));
+    struct slice head =
+        arena_format(&x->arena, "%.*s%.*s\r\n", SLICE_ARG(buf_slice(&line)), SLICE_ARG(fields));
     if (!head.ptr)
         return;
     push(e, PIECE_INTERIM, head);

@@ -55,7 +55,8 @@ static bool is_too_much(const struct breaker *b, uint64_t now_ms)
         bad = sum.broken;
     }
     uint64_t all = (uint64_t)sum.good + bad;
-    return broken || row >= BREAKER_ROW_ANSWERS || (all >= BREAKER_VOLUME && (uint64_t)bad * 100 >= all * BREAKER_SHARE);
+    return broken || row >= BREAKER_ROW_ANSWERS ||
+           (all >= BREAKER_VOLUME && (uint64_t)bad * 100 >= all * BREAKER_SHARE);
 }
 
 /* --- moving -------------------------------------------------------------------------- */

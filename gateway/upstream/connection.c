@@ -1,8 +1,9 @@
 /*
  * Reading and writing on a connection that libcurl made. Plain ones are our own descriptor: recv and send.
- * TLS ones go through curl_easy_recv and curl_easy_send for their first answer, so that libcurl hears of session
- * tickets; from then on straight through OpenSSL, which saves its wrappers and, by reading ahead, a system call for each
- * record. Bytes may lie inside either, so they are read until ERR_AGAIN before anyone waits.
+ * TLS ones go through curl_easy_recv and curl_easy_send for their first answer, so that libcurl hears of
+ * session tickets; from then on straight through OpenSSL, which saves its wrappers and, by reading ahead, a
+ * system call for each record. Bytes may lie inside either, so they are read until ERR_AGAIN before anyone
+ * waits.
  */
 #include <assert.h>
 #include <errno.h>
@@ -99,7 +100,8 @@ bool connection_is_quiet(struct connection *conn)
 
     if (!conn->tls)
         return nothing;
-    if (!(nothing && conn->ssl && SSL_has_pending(conn->ssl) == 0) && connection_recv(conn, &byte, 1) != ERR_AGAIN)
+    if (!(nothing && conn->ssl && SSL_has_pending(conn->ssl) == 0) &&
+        connection_recv(conn, &byte, 1) != ERR_AGAIN)
         return false;
     go_direct(conn);
     return true;

@@ -87,10 +87,10 @@ struct connection {
     struct list node; /* pool->idle or pool->busy */
     struct pool *pool;
     struct upstream *upstream;
-    CURL *easy; /* while connecting; with TLS for ever */
-    void *ssl;  /* OpenSSL's object of a TLS connection; NULL when libcurl uses another library */
+    CURL *easy;  /* while connecting; with TLS for ever */
+    void *ssl;   /* OpenSSL's object of a TLS connection; NULL when libcurl uses another library */
     bool direct; /* bytes go through OpenSSL itself, no longer through libcurl */
-    int fd;     /* -1 before */
+    int fd;      /* -1 before */
     bool connecting, tls, closed;
     unsigned requests;
     uint64_t born, idle_since;

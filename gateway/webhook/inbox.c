@@ -69,7 +69,8 @@ static bool on_old(struct slice key, struct slice value, void *arg)
     return ++oldest->count < INBOX_SWEEP;
 }
 
-/* Forgets a few that are too old, or too many: more than one for each that comes, so the table shrinks to its bounds. */
+/* Forgets a few that are too old, or too many: more than one for each that comes, so the table shrinks to its
+ * bounds. */
 static int sweep(struct store_txn *txn, int table, int64_t now_ms, uint64_t *count)
 {
     struct oldest oldest = {0};

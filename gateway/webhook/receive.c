@@ -43,10 +43,12 @@ struct arrival {
 
 static void count(_Atomic uint64_t *counter)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------ */
+/* --- options
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool copy_rule(struct arena *arena, struct event_rule *rule)
 {
@@ -106,7 +108,8 @@ int webhook_configure(struct webhook *webhook, const struct webhook_options *opt
     return 0;
 }
 
-struct webhook *webhook_create(struct loop *loop, struct store *store, struct cache *cache, const struct webhook_options *options)
+struct webhook *webhook_create(struct loop *loop, struct store *store, struct cache *cache,
+                               const struct webhook_options *options)
 {
     struct webhook *webhook = calloc(1, sizeof *webhook);
     if (!webhook)
@@ -133,7 +136,8 @@ void webhook_destroy(struct webhook *webhook)
     free(webhook);
 }
 
-/* --- what an event makes stale -------------------------------------------------------------------------------------- */
+/* --- what an event makes stale
+ * -------------------------------------------------------------------------------------- */
 
 struct touch {
     struct cache *cache;
@@ -149,7 +153,8 @@ static void on_touch(struct slice entity, void *arg)
     cache_invalidate(touch->cache, &subject);
 }
 
-static void invalidate_api(const struct webhook *webhook, struct slice credential_id, struct slice api, const struct event *event)
+static void invalidate_api(const struct webhook *webhook, struct slice credential_id, struct slice api,
+                           const struct event *event)
 {
     struct touch touch = {webhook->cache, {credential_id, api, event->entity, {NULL, 0}}};
     for (size_t i = 0; i < event->id_count; i++) {
@@ -159,7 +164,8 @@ static void invalidate_api(const struct webhook *webhook, struct slice credentia
     touch.subject.id = (struct slice){NULL, 0};
     if (event->id_count == 0)
         cache_invalidate(webhook->cache, &touch.subject); /* it does not say which: all of them */
-    event_dependants(webhook->options.dependencies, webhook->options.dependency_count, api, event->name, on_touch, &touch);
+    event_dependants(webhook->options.dependencies, webhook->options.dependency_count, api, event->name,
+                     on_touch, &touch);
 }
 
 static bool serves(const struct arrival *arrival, struct slice api)
@@ -170,7 +176,8 @@ static bool serves(const struct arrival *arrival, struct slice api)
     return arrival->api_count == 0;
 }
 
-/* The event's api is told by its uri; where it is not, it counts for every api of the credential (contract 12). */
+/* The event's api is told by its uri; where it is not, it counts for every api of the credential (contract
+ * 12). */
 static void invalidate(const struct arrival *arrival, const struct event *event)
 {
     const struct webhook_options *options = &arrival->webhook->options;
@@ -180,7 +187,8 @@ static void invalidate(const struct arrival *arrival, const struct event *event)
             invalidate_api(arrival->webhook, arrival->credential_id, options->apis[i], event);
 }
 
-/* --- durability ------------------------------------------------------------------------------------------------------ */
+/* --- durability
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int apply(struct store_change *change, struct store_txn *txn)
 {
@@ -196,12 +204,14 @@ static void on_committed(struct store_change *change)
     int error = change->outcome;
     count(error ? &webhook->stats.failed : &webhook->stats.accepted);
     if (error)
-        log_message(LOG_ERROR, "webhook-not-stored", "an event could not be made durable: %s", error_text(error));
+        log_message(LOG_ERROR, "webhook-not-stored", "an event could not be made durable: %s",
+                    error_text(error));
     struct server_exchange *x = delivery->x;
     if (x) {
         ((struct arrival *)x->user)->delivery = NULL;
         if (error)
-            server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "", "the event could not be stored");
+            server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "",
+                           "the event could not be stored");
         else
             server_reply(x, 204, "", "", SLICE(""));
     }
@@ -241,7 +251,8 @@ static int remember(struct server_exchange *x, const struct event *event)
     return 0;
 }
 
-/* --- the request ------------------------------------------------------------------------------------------------------- */
+/* --- the request
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void log_event_line(const struct arrival *arrival, const struct event *event, const char *outcome)
 {
@@ -302,7 +313,8 @@ static void on_collected(struct server_exchange *x, enum problem problem, struct
 }
 
 /* The token says whose it is; nothing else in a webhook does (rollout-facts 5). */
-static int find_credential(struct webhook *webhook, struct slice token, struct server_exchange *x, struct arrival *arrival)
+static int find_credential(struct webhook *webhook, struct slice token, struct server_exchange *x,
+                           struct arrival *arrival)
 {
     struct credential found;
     int error = store_view_begin(webhook->view);

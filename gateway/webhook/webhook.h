@@ -1,7 +1,8 @@
 /*
- * Rollout's webhooks in (contract 5): POST /webhooks/rollout/{token} -> whose credential -> genuine? -> make stale -> make durable ->
- * 204. One receiver per worker; it is a server handler. Order matters: generations are raised before the commit, and the answer comes
- * after it, so a read that begins after the 204 never gets what was there before.
+ * Rollout's webhooks in (contract 5): POST /webhooks/rollout/{token} -> whose credential -> genuine? -> make
+ * stale -> make durable -> 204. One receiver per worker; it is a server handler. Order matters: generations
+ * are raised before the commit, and the answer comes after it, so a read that begins after the 204 never gets
+ * what was there before.
  */
 #ifndef WEBHOOK_WEBHOOK_H
 #define WEBHOOK_WEBHOOK_H
@@ -18,18 +19,19 @@ struct webhook;
 
 /* Borrowed for the call, copied. */
 struct webhook_options {
-    struct slice secret;                /* the client secret */
+    struct slice secret; /* the client secret */
     enum event_signature signature;
-    const struct slice *apis;           /* the configured APIs: for credentials that serve each of them */
+    const struct slice *apis; /* the configured APIs: for credentials that serve each of them */
     size_t api_count;
     const struct event_rule *dependencies;
     size_t dependency_count;
-    size_t body_max;                    /* sizes.webhook_body */
-    int first_table;                    /* index of WEBHOOK_TABLES in the store */
+    size_t body_max; /* sizes.webhook_body */
+    int first_table; /* index of WEBHOOK_TABLES in the store */
 };
 
 /* NULL: out of memory. The store and the cache are borrowed. */
-struct webhook *webhook_create(struct loop *loop, struct store *store, struct cache *cache, const struct webhook_options *options);
+struct webhook *webhook_create(struct loop *loop, struct store *store, struct cache *cache,
+                               const struct webhook_options *options);
 /* On the worker's loop; 0 or ERR_NOMEM (then the old ones stay). */
 int webhook_configure(struct webhook *webhook, const struct webhook_options *options) MUST_CHECK;
 struct server_handler webhook_handler(struct webhook *webhook);

@@ -212,7 +212,8 @@ static bool ends_with_chunked(struct slice value)
 /* One plain name, and none that a reader could take for chunked or would have to decode. */
 static bool is_unknown_coding(struct slice value)
 {
-    static const char *const known[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "identity", "trailers"};
+    static const char *const known[] = {"gzip", "x-gzip", "deflate",  "compress", "x-compress",
+                                        "br",   "zstd",   "identity", "trailers"};
     const struct slice chunked = SLICE("chunked");
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (slice_equal_nocase(value, slice_from(known[i])))

@@ -52,9 +52,10 @@ struct wire_result {
 struct wire_result wire_parse_request(struct slice head, struct arena *arena, struct http_request *out);
 
 /* As above for an answer. `to` is the method of the request it answers: it decides whether there is a body
- * (HEAD, 1xx, 204, 304). A Transfer-Encoding that is one name nobody knows leaves the body as it is, up to the
- * end of the connection (RFC 9112 6.3). Refuses besides: a status outside 100..599, 101, interim answers that announce a
- * body, empty lines in front. A 204 that announces a body is taken as having none and not kept alive. */
+ * (HEAD, 1xx, 204, 304). A Transfer-Encoding that is one name nobody knows leaves the body as it is, up to
+ * the end of the connection (RFC 9112 6.3). Refuses besides: a status outside 100..599, 101, interim answers
+ * that announce a body, empty lines in front. A 204 that announces a body is taken as having none and not
+ * kept alive. */
 struct wire_result wire_parse_response(struct slice head, enum method to, struct arena *arena,
                                        struct http_response *out);
 

@@ -82,7 +82,8 @@ static void json_lines_hold_every_kind(void **state)
     const char *rest = after_time(capture_stop(), "{\"time\":\"", "\",");
     assert_string_equal(rest, "\"level\":\"warn\",\"event\":\"odd\",\"text\":\"a \\\"b\\\"\\n\xEF\xBF\xBD\","
                               "\"plain\":\"x/y\",\"none\":\"\",\"n\":-9223372036854775808,\"yes\":true,"
-                              "\"credential\":\"\xE2\x80\xA6""456789\"}\n");
+                              "\"credential\":\"\xE2\x80\xA6"
+                              "456789\"}\n");
 }
 
 static void text_lines_hold_every_kind(void **state)
@@ -93,7 +94,8 @@ static void text_lines_hold_every_kind(void **state)
     log_all_kinds();
     const char *rest = after_time(capture_stop(), "", " ");
     assert_string_equal(rest, "WARN odd text=\"a \\\"b\\\"\\n\xEF\xBF\xBD\" plain=x/y none=\"\" "
-                              "n=-9223372036854775808 yes=true credential=\"\xE2\x80\xA6""456789\"\n");
+                              "n=-9223372036854775808 yes=true credential=\"\xE2\x80\xA6"
+                              "456789\"\n");
 }
 
 static void check_logged_time(void)
@@ -155,9 +157,12 @@ static void ids_are_cut(void **state)
         const char *id, *want;
     } rows[] = {{"", "\"\xE2\x80\xA6\""},
                 {"a", "\"\xE2\x80\xA6\""},
-                {"abcd", "\"\xE2\x80\xA6""cd\""},
-                {"abcdef", "\"\xE2\x80\xA6""def\""},
-                {"abcdefg", "\"\xE2\x80\xA6""bcdefg\""},
+                {"abcd", "\"\xE2\x80\xA6"
+                         "cd\""},
+                {"abcdef", "\"\xE2\x80\xA6"
+                           "def\""},
+                {"abcdefg", "\"\xE2\x80\xA6"
+                            "bcdefg\""},
                 {"abcde\xC3\xA4vwxyz", "\"\xE2\x80\xA6vwxyz\""}};
     log_setup(LOG_INFO, LOG_FORMAT_JSON);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

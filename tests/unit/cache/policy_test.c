@@ -585,13 +585,21 @@ static void methods(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(freshness),  cmocka_unit_test(age),
-        cmocka_unit_test(directives), cmocka_unit_test(requests),
-        cmocka_unit_test(targeted),   cmocka_unit_test(statuses),
-        cmocka_unit_test(heuristics), cmocka_unit_test(vary), cmocka_unit_test(the_answer_to_a_post),
-        cmocka_unit_test(stale),      cmocka_unit_test(configuration),
-        cmocka_unit_test(overrides),  cmocka_unit_test(request_delay),
-        cmocka_unit_test(coverage),   cmocka_unit_test(stale_if_error),
+        cmocka_unit_test(freshness),
+        cmocka_unit_test(age),
+        cmocka_unit_test(directives),
+        cmocka_unit_test(requests),
+        cmocka_unit_test(targeted),
+        cmocka_unit_test(statuses),
+        cmocka_unit_test(heuristics),
+        cmocka_unit_test(vary),
+        cmocka_unit_test(the_answer_to_a_post),
+        cmocka_unit_test(stale),
+        cmocka_unit_test(configuration),
+        cmocka_unit_test(overrides),
+        cmocka_unit_test(request_delay),
+        cmocka_unit_test(coverage),
+        cmocka_unit_test(stale_if_error),
         cmocka_unit_test(methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
