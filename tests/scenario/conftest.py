@@ -24,6 +24,7 @@ CLIENT_ID = "test-client"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "threads: worth running under the thread sanitizer")
+    config.addinivalue_line("markers", "short: of timeouts, which are short here")
 
 
 class Seen:
