@@ -88,6 +88,32 @@ void server_connection_open(struct server *server, int fd, const struct sockaddr
     server_connection_arm(c, c->read_deadline);
 }
 
+struct server_connection *server_connection_inner(struct server *server, struct server_inner *inner,
+                                                  const struct server_inner_request *request)
+{
+    struct server_connection *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    buf_init(&c->pending, request->bytes.len);
+    if (buf_append_slice(&c->pending, request->bytes)) {
+        free(c);
+        return NULL;
+    }
+    c->server = server;
+    c->stream = &server_memory_stream;
+    c->inner = inner;
+    c->from = request->from;
+    c->fd = -1;
+    c->in = buf_slice(&c->pending);
+    c->fresh = c->timed = c->eof = true;
+    c->task.run = on_scheduled;
+    memcpy(c->peer, "internal", sizeof "internal");
+    list_push_back(&server->connections, &c->node);
+    server->references++;
+    server_connection_schedule(c);
+    return c;
+}
+
 /* A connection without a deadline could stay for ever: it goes. */
 void server_connection_arm(struct server_connection *c, uint64_t deadline)
 {
@@ -97,21 +123,41 @@ void server_connection_arm(struct server_connection *c, uint64_t deadline)
     server_connection_schedule(c);
 }
 
+/* There is no descriptor that the loop would let go of. */
+static void close_inner(struct server_connection *c)
+{
+    if (c->inner)
+        server_inner_closed(c);
+    c->released = true;
+    if (c->scheduled)
+        return;
+    c->scheduled = true;
+    loop_defer(c->server->loop, &c->task);
+}
+
+static void close_descriptor(struct server_connection *c)
+{
+    loop_io_close(&c->io, on_released);
+    close(c->fd);
+    c->fd = -1;
+    c->server->open--;
+}
+
 void server_connection_close(struct server_connection *c)
 {
     struct server *server = c->server;
-    if (c->reset)
+    if (c->reset && c->fd >= 0)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
     server_tls_detach(c);
     c->state = SERVER_CLOSED;
     c->in = slice_of(NULL, 0);
     buf_deinit(&c->pending);
     loop_timer_clear(server->loop, &c->timer);
-    loop_io_close(&c->io, on_released);
-    close(c->fd);
-    c->fd = -1;
     list_remove(&c->node);
-    server->open--;
+    if (c->fd < 0)
+        close_inner(c);
+    else
+        close_descriptor(c);
     server_resume(server);
 }
 

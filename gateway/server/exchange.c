@@ -28,6 +28,7 @@ struct exchange *server_exchange_create(struct server_connection *c)
     e->capacity = SERVER_PIECES;
     e->x.loop = server->loop;
     e->x.peer = c->peer;
+    e->x.from = c->from;
     e->x.tls = c->tls != NULL;
     e->x.peer_name = server_tls_peer_name(c);
     e->x.started_ns = clock_mono_ns();

@@ -23,6 +23,8 @@ static int open_spare(void)
 /* TCP_NODELAY is inherited by what is accepted (and refused by unix sockets, which have no delay). */
 static int prepare(struct server *server)
 {
+    if (server->fd < 0)
+        return 0;
     int on = 1, flags = fcntl(server->fd, F_GETFL);
     if (flags < 0 || fcntl(server->fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return ERR_IO;
@@ -41,13 +43,16 @@ struct server *server_open(struct loop *loop, int fd, const struct server_option
     server->options = *options;
     server_tls_retain(options->tls);
     server->handler = *handler;
-    server->references = 2;
+    server->references = fd < 0 ? 1 : 2;
     list_init(&server->connections);
     server->scratch = malloc(SERVER_SCRATCH);
     if (!server->scratch || prepare(server) != 0)
         goto fail;
-    server->spare = open_spare();
-    loop_io_watch(&server->listener, LOOP_READ);
+    server->spare = -1;
+    if (fd >= 0) {
+        server->spare = open_spare();
+        loop_io_watch(&server->listener, LOOP_READ);
+    }
     return server;
 fail:
     if (server) {
@@ -55,7 +60,8 @@ fail:
         free(server->scratch);
     }
     free(server);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return NULL;
 }
 
@@ -184,7 +190,7 @@ void server_drain(struct server *server)
     if (server->draining || server->closing)
         return;
     server->draining = true;
-    for (int i = 0; i < ACCEPTS_AT_DRAIN && !server->paused && accept_one(server); i++)
+    for (int i = 0; server->fd >= 0 && i < ACCEPTS_AT_DRAIN && !server->paused && accept_one(server); i++)
         continue;
     close_listener(server);
     schedule_all(server);

@@ -153,6 +153,7 @@ static void end_exchange(struct server_connection *c, enum server_outcome outcom
     c->busy = NULL;
     c->write_deadline = 0;
     c->read_deadline = 0;
+    c->whole = outcome == SERVER_SENT;
     if (outcome != SERVER_SENT) {
         c->reset = outcome == SERVER_CUT && e->begun && e->length == SERVER_LENGTH_UNKNOWN && !e->chunked;
         server_exchange_finish(e, outcome);
@@ -287,6 +288,8 @@ static int stash(struct server_connection *c)
 static void watch(struct server_connection *c)
 {
     unsigned events = c->blocked || c->stalled ? LOOP_WRITE : 0;
+    if (c->fd < 0)
+        return;
     if (!c->eof && !c->stalled && c->in.len < c->server->options.head_max)
         events |= LOOP_READ;
     else if (!c->eof && !c->hangup)

@@ -46,7 +46,8 @@ struct server_exchange {
     struct arena arena; /* dies after on_done; the first 4 KiB, less the head, come without the heap */
     struct http_request request;
     struct slice request_id; /* the client's X-Request-Id when 1-64 of [A-Za-z0-9._:-], else a fresh one */
-    const char *peer;        /* "127.0.0.1" or "unix" */
+    const char *peer;        /* "127.0.0.1", "unix" or "internal" */
+    const void *from;        /* of server_inner_start; NULL: a client's */
     bool tls;
     /* Who the client's verified certificate names: "uri:…", "dns:…" (the first alternative name of that kind,
      * in that order) or "cn:…" (only if there is neither). Empty without one, or when that name is not
@@ -96,8 +97,8 @@ bool server_is_local(const char *address);
 /* Appends "127.0.0.1:8080", "[::1]:8080" or "unix:/path" of a listening descriptor. */
 int server_address(int fd, struct buf *out);
 
-/* Takes the descriptor over (also on failure). NULL when out of memory. Strings of the options are borrowed
- * until the next server_configure or the close. */
+/* Takes the descriptor over (also on failure); -1: nobody comes from outside. NULL when out of memory.
+ * Strings of the options are borrowed until the next server_configure or the close. */
 struct server *server_open(struct loop *loop, int fd, const struct server_options *options,
                            const struct server_handler *handler);
 /* Applies new sizes and times to later requests, new certificates to later connections. Strings are borrowed
@@ -111,6 +112,29 @@ unsigned server_connections(const struct server *server);
 /* Cuts what is left; on_closed once, in a later turn, when nothing of it remains. Calling it again does
  * nothing. */
 void server_close(struct server *server, void (*on_closed)(void *arg), void *arg);
+
+/* --- requests of our own ------------------------------------------------------------------------- */
+
+struct server_inner;
+struct server_inner_answer {
+    int status; /* 0: it was cut, was too large, or there was no memory */
+    const struct http_fields *fields;
+    struct slice body;
+};
+struct server_inner_request {
+    struct slice bytes; /* a whole HTTP/1.0 request, with its body; copied */
+    size_t answer_max;
+    const void *from; /* what x->from will be: not NULL; whoever stands behind it, for the handler */
+    void *user;
+    /* Once, in a later turn, unless it was cancelled. All of the answer dies with the return. */
+    void (*on_answer)(void *user, const struct server_inner_answer *answer);
+};
+/* Hands the handler a request that no client sent, as if it had come over a connection: it is an exchange
+ * like any other. Neither counted as a connection nor waited for by a drain; server_close cuts it. On the
+ * server's loop. NULL when out of memory. */
+struct server_inner *server_inner_start(struct server *server, const struct server_inner_request *request);
+/* The answer is not wanted any more: the handler hears that its client left. Not inside of on_answer. */
+void server_inner_cancel(struct server_inner *inner);
 
 /* --- TLS ----------------------------------------------------------------------------------------- */
 

@@ -49,7 +49,7 @@ struct server_stream {
     ssize_t (*writev)(struct server_connection *c, struct iovec *parts, size_t count);
     void (*shutdown)(struct server_connection *c);
 };
-extern const struct server_stream server_plain_stream;
+extern const struct server_stream server_plain_stream, server_memory_stream;
 
 enum server_state { SERVER_HEAD, SERVER_BUSY, SERVER_SKIP, SERVER_LINGER, SERVER_CLOSED };
 
@@ -61,7 +61,9 @@ struct server_connection {
     struct list node;        /* in server->connections */
     struct server *server;
     const struct server_stream *stream;
-    struct tls *tls;       /* owned; NULL: plain */
+    struct tls *tls;            /* owned; NULL: plain */
+    struct server_inner *inner; /* its client, when it is one of our own; fd is -1 then */
+    const void *from;
     struct exchange *busy; /* owned; set exactly in SERVER_BUSY */
     struct slice
         in; /* read and not consumed: in the scratch buffer (only during a run) or the end of `pending` */
@@ -88,6 +90,7 @@ struct server_connection {
     bool body_done; /* the present request's body was consumed to its end */
     bool closing;   /* after this answer */
     bool linger;    /* … and the client may still be sending */
+    bool whole;     /* the last answer was sent to its end */
     bool reset;     /* close with RST: nothing else would show that the answer was cut */
     char peer[INET6_ADDRSTRLEN];
 };
@@ -179,6 +182,9 @@ void server_exchange_name(struct exchange *e);
 /* connection.c */
 /* Takes the descriptor over. */
 void server_connection_open(struct server *server, int fd, const struct sockaddr_storage *peer);
+/* One without a descriptor, whose request is there already. NULL when out of memory. */
+struct server_connection *server_connection_inner(struct server *server, struct server_inner *inner,
+                                                  const struct server_inner_request *request);
 /* Something changed: unless the connection is running already, it runs at the end of the turn. */
 void server_connection_schedule(struct server_connection *c);
 void server_connection_close(struct server_connection *c);
@@ -188,6 +194,10 @@ void server_connection_arm(struct server_connection *c, uint64_t deadline);
 size_t server_connection_room(const struct server_connection *c, size_t more);
 /* Reads once, if anything is there. */
 void server_connection_read(struct server_connection *c);
+
+/* inner.c */
+/* The connection is closed: what came is the answer. */
+void server_inner_closed(struct server_connection *c);
 
 /* run.c */
 /* Brings the connection as far as it goes now. */
