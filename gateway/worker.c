@@ -85,6 +85,7 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     worker->webhooks = server_open(worker->loop, webhooks_fd, &webhooks, &on_webhook);
     if (!worker->data || !worker->webhooks)
         return fault_set(fault, ERR_NOMEM, "a listener could not be made: out of memory");
+    pipeline_attach(worker->pipeline, worker->data);
     return 0;
 }
 
@@ -161,6 +162,7 @@ static void on_server_closed(void *arg)
     struct worker *worker = arg;
     if (--worker->closing > 0)
         return;
+    pipeline_attach(worker->pipeline, NULL);
     pipeline_stop(worker->pipeline);
     upstream_close(worker->upstream, on_upstream_closed, worker);
 }

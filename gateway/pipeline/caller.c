@@ -52,6 +52,10 @@ static enum caller_outcome identify(struct visit *visit)
 
 bool step_caller(struct visit *visit)
 {
+    if (visit->insider) {
+        visit->caller = visit->insider->caller;
+        return true;
+    }
     enum caller_outcome outcome = identify(visit);
     if (outcome == CALLER_KNOWN || outcome == CALLER_ANONYMOUS)
         return true;
@@ -59,10 +63,11 @@ bool step_caller(struct visit *visit)
     return false;
 }
 
-bool step_allowed(struct visit *visit)
+bool step_allowed(struct visit *visit, struct slice api)
 {
     enum caller_rule rule =
-        caller_may(visit->caller, visit->route.tenant, visit->api->name, visit->x->request.method_name);
+        visit->insider ? CALLER_ALLOWED
+                       : caller_may(visit->caller, visit->route.tenant, api, visit->x->request.method_name);
     const char *detail = NULL;
     switch (rule) {
     case CALLER_ALLOWED:

@@ -282,6 +282,7 @@ static void on_head(void *user, const struct http_response *head)
         count_add(&flight->owner->stats.token_retries, 1);
         return;
     }
+    discover_doubt(flight, head->status);
     bool asked = was_asked_for(flight, head->status);
     if (!asked || !take_head(flight, head)) {
         upstream_cancel(flight->transfer);

@@ -77,6 +77,8 @@ struct pipeline_shared {
 
 struct pipeline {
     struct loop *loop;
+    struct server *server; /* where its own requests enter; or NULL */
+    struct pipeline_hooks hooks;
     struct pipeline_shared *shared;
     struct upstream *upstream;
     struct store_view *view;
@@ -106,11 +108,18 @@ static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 struct flight;
 struct waiter;
 
+/* Who stands behind a request of the gateway's own (server_inner_start): nobody has to be identified. */
+struct insider {
+    const struct caller *caller; /* for whom, or NULL; lives as long as the request */
+    bool background;
+};
+
 struct visit {
     struct pipeline *pipeline;
     struct server_exchange *x;
     struct pipeline_settings *settings; /* retained */
-    const struct caller *caller;        /* retained; NULL: not asked for */
+    const struct insider *insider;      /* NULL: a client's request */
+    const struct caller *caller;        /* retained (an insider's is borrowed); NULL: not asked for */
     const char *rule;                   /* of callers, that refused; or NULL */
     struct route route;
     const struct pipeline_api *api;
@@ -133,6 +142,8 @@ struct visit {
     uint64_t retry_after_s;     /* of a refusal by limit/ */
     unsigned tries;             /* requests that its flight had sent */
     struct loop_timer patience; /* Prefer: wait */
+    struct pipeline_wait discovery;
+    bool discovering, discovered; /* the tenant is being looked up; was */
 
     struct waiter *waiter;             /* while it stands on a flight */
     bool opener;                       /* it opened that flight */
@@ -419,7 +430,19 @@ bool location_is_target(struct flight *flight);
 /* Who is calling? Before anything is said about the request. */
 bool step_caller(struct visit *visit);
 /* May they, for this tenant, API and method? After the route is known. */
-bool step_allowed(struct visit *visit);
+bool step_allowed(struct visit *visit, struct slice api);
+
+/* discover.c */
+/* No credential fits: is the tenant looked up first? Then visit_walk_on follows, or its end. */
+bool discover_start(struct visit *visit);
+/* The visit ends. */
+void discover_clear(struct visit *visit);
+/* What an answer says of the credential that it was given to. */
+void discover_doubt(const struct flight *flight, int status);
+
+/* pipeline.c */
+/* The walk from the credential on. */
+void visit_walk_on(struct visit *visit);
 
 /* access.c */
 void access_done(struct visit *visit, enum server_outcome outcome);

@@ -106,9 +106,35 @@ struct upstream_hosts *pipeline_hosts(const struct pipeline *pipeline)
     return pipeline->shared->hosts;
 }
 
+void pipeline_serve(struct pipeline *pipeline, const struct pipeline_hooks *hooks)
+{
+    pipeline->hooks = *hooks;
+}
+
 unsigned pipeline_active(const struct pipeline *pipeline)
 {
     return pipeline->active;
+}
+
+/* --- parting
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+/* The visit has nothing to do with the exchange any more. */
+static void leave(struct visit *visit)
+{
+    discover_clear(visit);
+    if (!visit->insider)
+        caller_release(visit->caller);
+    pipeline_settings_release(visit->settings);
+    visit->pipeline->active--;
+}
+
+/* Without a visit (no memory for one) nothing is counted. */
+static void on_done_bare(struct server_exchange *x, enum server_outcome outcome)
+{
+    (void)x;
+    (void)outcome;
 }
 
 /* --- route
@@ -121,17 +147,41 @@ static void refuse(struct visit *visit, enum problem problem, const char *detail
     answer_problem(visit, problem, detail);
 }
 
+/* To the rooms beside this one: from now on the exchange is theirs, its caller was asked for here. */
+static void hand_over(struct visit *visit, bool link)
+{
+    const struct pipeline_hooks *hooks = &visit->pipeline->hooks;
+    struct slice tenant = visit->route.tenant, path = visit->route.path;
+    struct server_exchange *x = visit->x;
+    if (!(link ? hooks->on_link != NULL : hooks->on_events != NULL)) {
+        refuse(visit, PROBLEM_NOT_FOUND, "not served here");
+        return;
+    }
+    if (!step_allowed(visit, link ? SLICE("link") : SLICE("events")))
+        return;
+    leave(visit);
+    x->user = NULL;
+    x->on_body = x->on_drained = NULL;
+    x->on_done = on_done_bare;
+    if (link)
+        hooks->on_link(hooks->owner, x, tenant, path);
+    else
+        hooks->on_events(hooks->owner, x, tenant);
+}
+
 static bool step_route(struct visit *visit)
 {
     const struct pipeline_settings *s = visit->settings;
     struct route *route = &visit->route;
-    switch (route_find(&visit->x->request, s->names, s->api_count, &visit->x->arena, route)) {
+    enum route_outcome outcome =
+        route_find(&visit->x->request, s->names, s->api_count, &visit->x->arena, route);
+    switch (outcome) {
     case ROUTE_OK:
         visit->api = &s->apis[route->api];
         return true;
     case ROUTE_LINK:
     case ROUTE_EVENTS:
-        refuse(visit, PROBLEM_NOT_FOUND, "not served here");
+        hand_over(visit, outcome == ROUTE_LINK);
         return false;
     case ROUTE_BAD_TARGET:
     case ROUTE_BAD_TENANT:
@@ -203,12 +253,16 @@ static bool choose(struct visit *visit, const struct credential_set *set)
     case CREDENTIAL_CHOSEN:
         return take_credential(visit, &set->items[index]);
     case CREDENTIAL_NONE:
+        if (discover_start(visit))
+            return false;
         refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND, "the tenant has no credential that serves this API");
         return false;
     case CREDENTIAL_AMBIGUOUS:
         refuse_ambiguous(visit, set, &selector);
         return false;
     case CREDENTIAL_FOREIGN:
+        if (set->count == 0 && discover_start(visit))
+            return false;
         refuse(visit, PROBLEM_CREDENTIAL_FORBIDDEN,
                "X-Rollout-Credential-Id names no credential of this tenant");
         return false;
@@ -402,9 +456,7 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
         cache_release(visit->sending_entry);
     if (visit->sending_flight)
         flight_release(visit->sending_flight);
-    caller_release(visit->caller);
-    pipeline_settings_release(visit->settings);
-    visit->pipeline->active--;
+    leave(visit);
 }
 
 static void on_drained(struct server_exchange *x)
@@ -421,22 +473,15 @@ static void on_body(struct server_exchange *x)
         fetch_upload(visit->waiter->flight);
 }
 
-/* Without a visit (no memory for one) nothing is counted. */
-static void on_done_bare(struct server_exchange *x, enum server_outcome outcome)
-{
-    (void)x;
-    (void)outcome;
-}
-
 static bool too_large(const struct visit *visit)
 {
     const struct http_request *request = &visit->x->request;
     return request->framing == FRAMING_LENGTH && request->length > visit->settings->body_max;
 }
 
-static void walk(struct visit *visit)
+void visit_walk_on(struct visit *visit)
 {
-    if (!step_caller(visit) || !step_route(visit) || !step_allowed(visit) || !step_credential(visit))
+    if (!step_credential(visit))
         return;
     if (!strip_include_data(visit) || !prepare_query(visit)) {
         refuse(visit, PROBLEM_OVERLOADED, "out of memory");
@@ -453,6 +498,12 @@ static void walk(struct visit *visit)
         step_bypass(visit);
 }
 
+static void walk(struct visit *visit)
+{
+    if (step_caller(visit) && step_route(visit) && step_allowed(visit, visit->api->name))
+        visit_walk_on(visit);
+}
+
 static void on_request(void *owner, struct server_exchange *x)
 {
     struct pipeline *pipeline = owner;
@@ -464,6 +515,7 @@ static void on_request(void *owner, struct server_exchange *x)
     }
     visit->pipeline = pipeline;
     visit->x = x;
+    visit->insider = x->from;
     visit->settings = pipeline->settings;
     visit->settings->refs++;
     pipeline->active++;

@@ -6,9 +6,11 @@
 #ifndef PIPELINE_PIPELINE_H
 #define PIPELINE_PIPELINE_H
 
+#include "base/list.h"
 #include "cache/cache.h"
 #include "event/event.h"
 #include "limit/limit.h"
+#include "rollout/rollout.h"
 #include "server/server.h"
 #include "store/store.h"
 #include "token/token.h"
@@ -76,6 +78,44 @@ struct server_handler pipeline_handler(struct pipeline *pipeline);
 void pipeline_stop(struct pipeline *pipeline);
 /* After its upstream is closed, too. */
 void pipeline_destroy(struct pipeline *pipeline);
+
+/* --- calls of the gateway's own
+ * -------------------------------------------------------------------------------- */
+
+/* The server whose handler this is: where its own requests enter. Once, before the first of them. */
+void pipeline_attach(struct pipeline *pipeline, struct server *server);
+/* Lives as long as the pipeline; shut once its server closes. */
+struct rollout_door pipeline_door(struct pipeline *pipeline);
+
+/* --- what others serve
+ * ------------------------------------------------------------------------------------------- */
+
+/* Filled when the tenant's credentials have been looked up; in the visit's memory. */
+struct pipeline_wait {
+    struct list node; /* the finder's */
+    struct loop *loop;
+    void *user;
+    /* On `loop`, in a later turn. `found`: the mapping may have changed, look again. */
+    void (*on_found)(struct pipeline_wait *wait, bool found);
+};
+
+/* Called on a worker's loop, with its own `owner`. Each may be NULL: then there is nothing of the kind. */
+struct pipeline_hooks {
+    void *owner;
+    /* Takes over an exchange under /link/: the caller is known and may call this tenant ("link" is the API
+     * it needs). `path`: what follows "/link". */
+    void (*on_link)(void *owner, struct server_exchange *x, struct slice tenant, struct slice path);
+    /* Likewise for the tenant's events (API "events"). */
+    void (*on_events)(void *owner, struct server_exchange *x, struct slice tenant);
+    /* Nothing is mapped that the request could use. False: do not wait, it is known that Rollout has nothing
+     * either (or cannot be asked). True: wait->on_found comes, unless it is cancelled. */
+    bool (*discover)(void *owner, struct slice tenant, struct pipeline_wait *wait);
+    void (*discover_cancel)(void *owner, struct pipeline_wait *wait);
+    /* Rollout answered 401, 403 or 404 where the credential itself may be the reason. */
+    void (*doubt)(void *owner, struct slice tenant, struct slice credential_id, int status);
+};
+/* Before requests come. Copied. */
+void pipeline_serve(struct pipeline *pipeline, const struct pipeline_hooks *hooks);
 
 /* Breakers and budgets of the hosts upstream, shared by all workers. */
 struct upstream_hosts *pipeline_hosts(const struct pipeline *pipeline);

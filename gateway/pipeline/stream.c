@@ -30,6 +30,7 @@ static void launch(struct visit *visit, struct flight *flight, struct cache_entr
 {
     flight->validating = retained(validating); /* the flight's */
     flight->strike = visit->api->is_core && slice_equal(visit->subject.entity, SLICE("credentials"));
+    flight->background = flight->background || (visit->insider && visit->insider->background);
     flight->service = visit->caller ? visit->caller->spec.name : SLICE(""); /* borrowed for this call */
     forward_head(flight, visit, validating);
     fetch_start(flight);
@@ -208,7 +209,8 @@ static void progress_failed(struct visit *visit, struct flight *flight)
     }
     if (visit_answer_stale(visit, "stale-if-error"))
         return;
-    if (problem == PROBLEM_RATE_LIMITED && flight->background) { /* which this visit is not */
+    if (problem == PROBLEM_RATE_LIMITED && flight->background &&
+        !visit->insider) { /* which this visit is not */
         flight_detach(visit);
         visit->collapsed = false;
         visit->outcome = PIPELINE_MISS;

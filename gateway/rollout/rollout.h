@@ -1,0 +1,47 @@
+/*
+ * Rollout's API as the gateway itself calls it: connected accounts, connectors, webhook subscriptions. This
+ * room knows the wire shapes (rollout-facts) and decides nothing; it has no sockets. Who may make calls is
+ * given a door: pipeline/ has one, whose calls walk like every data request, through limits, token, retries
+ * and breaker, and past the cache.
+ */
+#ifndef ROLLOUT_ROLLOUT_H
+#define ROLLOUT_ROLLOUT_H
+
+#include "http/message.h"
+
+/* --- calls ---------------------------------------------------------------------------------------- */
+
+enum { ROLLOUT_ANSWER_MAX = 1024 * 1024 }; /* of a body */
+
+struct rollout_request {
+    enum method method;         /* GET, POST, PUT, DELETE */
+    struct slice tenant;        /* the token's `sub` */
+    struct slice api;           /* "core", "crm" … as configured under upstreams */
+    struct slice credential_id; /* one of the tenant's; empty for core */
+    struct slice path;          /* after the API's base, with its query: "/webhooks?limit=100" */
+    struct slice body;          /* JSON, or empty */
+    bool background;            /* nobody waits for it: it gets what the others leave of the limits */
+};
+
+struct rollout_answer {
+    int status;             /* 0: none that is whole: cut, too large, the process is going down */
+    bool own;               /* it is the gateway's own problem (limited, unreachable, circuit-open, not
+                               mapped …): Rollout was not heard */
+    uint64_t retry_after_s; /* 0: not told */
+    struct slice body;
+};
+
+struct rollout_call;
+
+/* On the loop of whoever gave it. */
+struct rollout_door {
+    void *owner;
+    /* Copies the request. on_answer comes once, in a later turn; what the answer points at dies with its
+     * return. NULL when out of memory, or when the door is shut already. */
+    struct rollout_call *(*start)(void *owner, const struct rollout_request *request, void *user,
+                                  void (*on_answer)(void *user, const struct rollout_answer *answer));
+    /* No callback any more. Not inside of on_answer. */
+    void (*cancel)(struct rollout_call *call);
+};
+
+#endif
