@@ -46,6 +46,13 @@ static bool is_method(struct slice s)
     return slice_equal(s, SLICE("*")) || is_name(s, CALLER_METHOD_MAX, "-_");
 }
 
+/* In the one form in which it is compared: "01000" would never match. */
+static bool is_uid(struct slice digits)
+{
+    uint64_t uid;
+    return slice_to_u64(digits, &uid) && uid < UINT32_MAX && (digits.len == 1 || digits.ptr[0] != '0');
+}
+
 static bool is_peer(struct slice s)
 {
     static const char *const kinds[] = {"uri:", "dns:", "cn:", "uid:"};
@@ -55,6 +62,8 @@ static bool is_peer(struct slice s)
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] < 0x20 || s.ptr[i] > 0x7E)
             return false;
+    if (slice_starts(s, SLICE("uid:")) && !is_uid(slice_skip(s, strlen("uid:"))))
+        return false;
     return known && s.len <= CALLER_PEER_MAX;
 }
 
@@ -93,7 +102,7 @@ int caller_validate(const struct caller_spec *spec, struct fault *fault)
         {"tenants", &spec->tenants, is_pattern, "1 to 128 of A-Z a-z 0-9 . _ : @ - and at most 8 *"},
         {"apis", &spec->apis, is_api, "1 to 32 of a-z 0-9 -, or * alone"},
         {"methods", &spec->methods, is_method, "a method in capitals, such as GET, or * alone"},
-        {"peers", &spec->peers, is_peer, "uri:…, dns:…, cn:… or uid:…, at most 255 printable characters"},
+        {"peers", &spec->peers, is_peer, "uri:…, dns:…, cn:… or uid:1000, at most 255 printable characters"},
     };
     if (!is_name(spec->name, CALLER_NAME_MAX, "._-"))
         return fault_set(fault, ERR_INVALID, "name: must be 1 to %d of A-Z a-z 0-9 . _ -", CALLER_NAME_MAX);

@@ -33,8 +33,10 @@ static const struct {
     [OPTION_NAME] = {"name", 0, "NAME", "who calls with it: for logs, limits and people"},
     [OPTION_TENANTS] = {"tenants", 0, "A,B*", "the tenants that it may act for; * is any run of characters"},
     [OPTION_METHODS] = {"methods", 0, "GET,HEAD", "the methods that it may use"},
-    [OPTION_PEERS] = {"peers", 0, "NAMES",
-                      "certificates (dns:NAME, uri:NAME, cn:NAME) that stand for the key"},
+    [OPTION_PEERS] =
+        {"peers", 0, "NAMES",
+         "certificates (dns:NAME, uri:NAME, cn:NAME) and users of a unix listener (uid:1000) that stand for "
+         "the key"},
     [OPTION_CALLER] = {"caller", 0, "NAME", "the service key that the request would come with"},
     [OPTION_RATE] = {"rate", 0, "100/s", "how much it may call"},
 };

@@ -2,6 +2,8 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +44,15 @@ const struct server_stream server_plain_stream = {plain_read, plain_writev, plai
 
 /* --- opening and closing ------------------------------------------------------------------------- */
 
+/* Root of another user namespace, say, comes as the kernel's overflow id: never as 0. */
+static void name_uid(struct server_connection *c)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid != (uid_t)-1)
+        c->uid_len = (uint8_t)snprintf(c->uid, sizeof c->uid, "uid:%" PRIu32, (uint32_t)peer.uid);
+}
+
 static void name_peer(struct server_connection *c, const struct sockaddr_storage *peer)
 {
     const void *at = peer;
@@ -49,8 +60,10 @@ static void name_peer(struct server_connection *c, const struct sockaddr_storage
         inet_ntop(AF_INET, &((const struct sockaddr_in *)at)->sin_addr, c->peer, sizeof c->peer);
     else if (peer->ss_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)at)->sin6_addr, c->peer, sizeof c->peer);
-    else
+    else {
         memcpy(c->peer, "unix", sizeof "unix");
+        name_uid(c);
+    }
 }
 
 static struct server_connection *make(struct server *server, int fd)

@@ -15,6 +15,13 @@ static struct exchange *take_free(struct server *server)
     return e;
 }
 
+/* A certificate tells more than a user id: it comes first. */
+static struct slice peer_name(const struct server_connection *c)
+{
+    struct slice name = server_tls_peer_name(c);
+    return name.len > 0 ? name : slice_of(c->uid, c->uid_len);
+}
+
 /* All but the pieces and the first block, which are written before they are read. */
 struct exchange *server_exchange_create(struct server_connection *c)
 {
@@ -30,7 +37,7 @@ struct exchange *server_exchange_create(struct server_connection *c)
     e->x.peer = c->peer;
     e->x.from = c->from;
     e->x.tls = c->tls != NULL;
-    e->x.peer_name = server_tls_peer_name(c);
+    e->x.peer_name = peer_name(c);
     e->x.started_ns = clock_mono_ns();
     arena_init(&e->x.arena, e->block, sizeof e->block, server->options.head_max + SERVER_ARENA_MAX);
     return e;

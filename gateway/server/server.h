@@ -49,9 +49,10 @@ struct server_exchange {
     const char *peer;        /* "127.0.0.1", "unix" or "internal" */
     const void *from;        /* of server_inner_start; NULL: a client's */
     bool tls;
-    /* Who the client's verified certificate names: "uri:…", "dns:…" (the first alternative name of that kind,
-     * in that order) or "cn:…" (only if there is neither). Empty without one, or when that name is not
-     * printable. */
+    /* Whom the client's verified certificate names: "uri:…", "dns:…" (the first alternative name of that
+     * kind, in that order) or "cn:…" (only if there is neither). Without one, or when that name is not
+     * printable: "uid:1000", the user that a unix client ran as when it connected, as the kernel tells it;
+     * else empty. */
     struct slice peer_name;
     uint64_t started_ns;
     int status;          /* of the answer, once begun */

@@ -37,6 +37,7 @@ enum {
     SERVER_PAUSE_MS = 100,
     SERVER_FRESH_MS = 1000, /* what a new connection has left to send its request when the server drains */
     SERVER_REQUEST_ID_OWN = 32,
+    SERVER_UID_MAX = sizeof "uid:4294967295",
 };
 
 /* The byte transport of a connection: bytes moved, 0 at the end of the stream (read), ERR_AGAIN or
@@ -92,6 +93,8 @@ struct server_connection {
     bool linger;    /* … and the client may still be sending */
     bool whole;     /* the last answer was sent to its end */
     bool reset;     /* close with RST: nothing else would show that the answer was cut */
+    uint8_t uid_len;
+    char uid[SERVER_UID_MAX]; /* "uid:1000" of a unix peer */
     char peer[INET6_ADDRSTRLEN];
 };
 
@@ -214,7 +217,7 @@ void server_connection_expire(struct server_connection *c, uint64_t now);
 int server_tls_attach(struct server_connection *c, struct server_tls *of) MUST_CHECK;
 /* Says goodbye where that is right, and frees what belongs to the connection. */
 void server_tls_detach(struct server_connection *c);
-/* What x->peer_name is. */
+/* Whom the client's verified certificate names, or nobody: empty. */
 struct slice server_tls_peer_name(const struct server_connection *c);
 
 /* body.c */

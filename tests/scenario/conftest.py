@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import hmac
+import http.client
 import http.server
 import json
 import os
@@ -163,7 +164,8 @@ class Gateway:
             if '"event":"ready"' in text:
                 told = json.loads(text)
                 self.data, self.webhooks, self.admin = (f"http://{told[name]}" for name in ("data", "webhooks", "admin"))
-                self.data_port = int(told["data"].rsplit(":", 1)[1])
+                self.data_address = told["data"]
+                self.data_port = int(port) if (port := told["data"].rsplit(":", 1)[1]).isdigit() else None
                 self.ready.set()
         self.ready.set()
 
@@ -251,6 +253,19 @@ class Gateway:
                 if not piece:
                     return out
                 out += piece
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """To a listener at "unix:/path"."""
+
+    def __init__(self, address, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.address = address.removeprefix("unix:")
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.address)
 
 
 def sign(body, secret=SECRET, form="base64-body-hex"):

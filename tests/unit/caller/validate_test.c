@@ -55,6 +55,13 @@ static void specs(void **state)
         {"a", NULL, NULL, NULL, "dns:", NULL, "peers[0]: "},
         {"a", NULL, NULL, NULL, "dns:a\nb", NULL, "peers[0]: "},
         {"a", NULL, NULL, NULL, "dns:" X128 X128, NULL, "peers[0]: "},
+        {"a", NULL, NULL, NULL, "uid:0,uid:10,uid:4294967294", NULL, NULL},
+        {"a", NULL, NULL, NULL, "uid:", NULL, "peers[0]: "},
+        {"a", NULL, NULL, NULL, "uid:root", NULL, "peers[0]: "},
+        {"a", NULL, NULL, NULL, "uid:-1", NULL, "peers[0]: "},
+        {"a", NULL, NULL, NULL, "uid:01", NULL, "peers[0]: "}, /* it would never match */
+        {"a", NULL, NULL, NULL, "uid:4294967295", NULL, "peers[0]: "},
+        {"a", NULL, NULL, NULL, "uid:18446744073709551616", NULL, "peers[0]: "},
         {"a", NULL, NULL, NULL, "dns:a,dns:a", NULL, "peers[1]: the same"},
         {"a", NULL, NULL, NULL, NULL, "100", "rate: "},
         {"a", NULL, NULL, NULL, NULL, "0/s", "rate: "},

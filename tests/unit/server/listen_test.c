@@ -153,6 +153,9 @@ static void a_unix_client_is_served(void **state)
     client_send(&c, GET("/over-unix"));
     client_expect(&c, "\r\n\r\n/over-unix");
     assert_string_equal(f->last_peer, "unix");
+    char uid[32];
+    snprintf(uid, sizeof uid, "uid:%u", (unsigned)geteuid());
+    assert_string_equal(f->last_name, uid);
     client_close(&c);
     fixture_close(f);
     unlink(at.sun_path);
