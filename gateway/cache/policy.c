@@ -230,7 +230,7 @@ enum cache_storing policy_storable(const struct cache_query *query, const struct
 enum cache_storing cache_may_store(const struct cache_query *query, const struct cache_answer *answer,
                                    const char **why)
 {
-    const char *unused;
+    const char *unused = NULL;
     const char **reason = why ? why : &unused;
     *reason = "method";
     if (query->method == METHOD_POST) { /* RFC 9110 9.3.3 */

@@ -162,7 +162,7 @@ static bool find_elsewhere(const struct field *fields, struct slice key, struct 
 static void append_known(struct buf *out, const struct field *fields)
 {
     buf_append_text(out, "unknown key, expected ");
-    for (size_t i = 0; fields[i].key && i < KEYS_SHOWN; i++)
+    for (size_t i = 0; i < KEYS_SHOWN && fields[i].key; i++)
         buf_append_format(out, "%s\"%s\"", i == 0 ? "" : fields[i + 1].key ? ", " : " or ", fields[i].key);
 }
 

@@ -387,9 +387,10 @@ struct sandbox_collection *sandbox_collection_of(struct sandbox *sandbox,
                                                  const struct sandbox_entity *entity)
 {
     struct sandbox_collection **place = &credential->collections[sandbox_entity_index(entity)];
-    if (*place)
-        return *place;
-    struct sandbox_collection *collection = calloc(1, sizeof *collection);
+    struct sandbox_collection *collection = *place;
+    if (collection)
+        return collection;
+    collection = calloc(1, sizeof *collection);
     if (!collection)
         return NULL;
     *collection = (struct sandbox_collection){.sandbox = sandbox, .credential = credential, .entity = entity};
@@ -398,5 +399,6 @@ struct sandbox_collection *sandbox_collection_of(struct sandbox *sandbox,
         sandbox_collection_destroy(collection);
         return NULL;
     }
-    return *place = collection;
+    *place = collection;
+    return collection;
 }

@@ -144,7 +144,7 @@ static json_t *email(const struct seed *seed)
     size_t i = 0;
     snprintf(local, sizeof local, "%s.%u", first_names[seed->n % NAMES], seed->n + 1);
     local[0] = (char)(local[0] | 0x20);
-    for (; seed->credential->mark[i] && i < sizeof domain - 1; i++) {
+    for (; i < sizeof domain - 1 && seed->credential->mark[i]; i++) {
         char c = seed->credential->mark[i];
         domain[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
     }

@@ -227,10 +227,9 @@ int disposable_open(struct store **out, const struct store_options *options, str
     int rc = store_open_once(out, options, fault);
     if (rc == ERR_CORRUPT)
         return begin_anew(out, options, fault);
+    if (rc)
+        return rc;
     struct store_stats stats;
-    if (rc == 0)
-        store_stats(*out, &stats);
-    return rc == 0 && options->map_size && stats.used_bytes > options->map_size
-               ? begin_smaller(out, options, fault)
-               : rc;
+    store_stats(*out, &stats);
+    return options->map_size && stats.used_bytes > options->map_size ? begin_smaller(out, options, fault) : 0;
 }

@@ -26,7 +26,7 @@ struct admin {
 static bool is_whole(const char *request)
 {
     const char *end = strstr(request, "\r\n\r\n"), *length = strstr(request, "Content-Length: ");
-    return end && (!length || strlen(end + 4) >= (size_t)atol(length + 16));
+    return end && (!length || strlen(end + 4) >= strtoul(length + 16, NULL, 10));
 }
 
 static void *serve_one(void *arg)
