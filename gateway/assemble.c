@@ -215,7 +215,7 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
     return error;
 }
 
-int assemble_webhook(const struct config *config, struct slice secret, int first_table,
+int assemble_webhook(const struct config *config, struct slice secret, struct slice previous, int first_table,
                      int (*use)(const struct webhook_options *options, void *arg), void *arg)
 {
     size_t dependency_count = 0;
@@ -225,6 +225,7 @@ int assemble_webhook(const struct config *config, struct slice secret, int first
     if (dependencies && apis) {
         struct webhook_options options = {
             .secret = secret,
+            .previous_secret = previous,
             .apis = apis,
             .api_count = config->upstream_count,
             .dependencies = dependencies,

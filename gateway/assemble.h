@@ -27,8 +27,8 @@ struct token_options assemble_token(const struct config *config, struct slice se
 /* A new settings object for one worker. */
 int assemble_pipeline(const struct config *config, struct pipeline_settings **out,
                       struct fault *fault) MUST_CHECK;
-/* Calls use with options that live for the call. Returns what it returns. */
-int assemble_webhook(const struct config *config, struct slice secret, int first_table,
+/* Calls use with options that live for the call. Returns what it returns. `previous`: empty for none. */
+int assemble_webhook(const struct config *config, struct slice secret, struct slice previous, int first_table,
                      int (*use)(const struct webhook_options *options, void *arg), void *arg);
 
 #endif

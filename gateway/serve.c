@@ -66,25 +66,39 @@ static int load(struct gateway *g, struct config **out)
     return error;
 }
 
+static int read_secret(const char *path, const struct config_secret *secret, struct buf *out,
+                       struct fault *fault)
+{
+    int error = config_secret_read(secret, out, fault);
+    if (error)
+        fault_prefix(fault, "%s: ", path);
+    return error;
+}
+
+/* One that may be missing. */
+static int read_further(const char *path, const struct config_secret *secret, struct buf *out,
+                        struct fault *fault)
+{
+    return secret->env || secret->file ? read_secret(path, secret, out, fault) : 0;
+}
+
 static int read_secrets(struct gateway *g, struct generation *generation, struct fault *fault)
 {
     struct config *config = generation->config;
+    int error = 0;
     buf_init(&generation->client_secret, 8192);
+    buf_init(&generation->previous_secret, 8192);
     buf_init(&generation->admin_token, 8192);
     if (g->demo)
         demo_override(g->demo, config, &generation->client_secret);
-    else {
-        int error = config_secret_read(&config->rollout.client_secret, &generation->client_secret, fault);
-        if (error) {
-            fault_prefix(fault, "rollout.client_secret: ");
-            return error;
-        }
-    }
-    if (!config->admin.token.env && !config->admin.token.file)
-        return 0;
-    int error = config_secret_read(&config->admin.token, &generation->admin_token, fault);
-    if (error)
-        fault_prefix(fault, "admin.token: ");
+    else
+        error = read_secret("rollout.client_secret", &config->rollout.client_secret,
+                            &generation->client_secret, fault);
+    if (!error)
+        error = read_further("rollout.client_secret_previous", &config->rollout.client_secret_previous,
+                             &generation->previous_secret, fault);
+    if (!error)
+        error = read_further("admin.token", &config->admin.token, &generation->admin_token, fault);
     return error;
 }
 
@@ -228,15 +242,15 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
     struct token_options token = assemble_token(next->config, buf_slice(&next->client_secret));
     struct cache_options cache = assemble_cache(next->config);
     struct limit_options limit = assemble_limit(next->config);
-    for (unsigned i = 0; i < g->worker_count; i++) {
-        int error = assemble_pipeline(next->config, &settings[i], fault);
-        if (!error && i == 0)
-            error = token_ring_configure(g->tokens, &token);
-        if (error) {
-            for (unsigned j = 0; j <= i; j++)
-                pipeline_settings_release(settings[j]);
-            return error;
-        }
+    int error = 0;
+    for (unsigned i = 0; i < g->worker_count && !error; i++)
+        error = assemble_pipeline(next->config, &settings[i], fault);
+    if (!error)
+        error = token_ring_configure(g->tokens, &token); /* tokens of the old secret are gone */
+    if (error) {
+        for (unsigned i = 0; i < g->worker_count; i++)
+            pipeline_settings_release(settings[i]);
+        return error;
     }
     limit_configure(g->limit, &limit); /* before the workers hear of it: they look who may go now */
     for (unsigned i = 0; i < g->worker_count; i++)

@@ -17,6 +17,7 @@ void generation_release(struct generation *generation)
     if (!generation || atomic_fetch_sub(&generation->refs, 1) != 1)
         return;
     buf_wipe(&generation->client_secret);
+    buf_wipe(&generation->previous_secret);
     buf_wipe(&generation->admin_token);
     server_tls_release(generation->data_tls);
     server_tls_release(generation->webhooks_tls);
@@ -59,8 +60,9 @@ static int build(struct worker *worker, const struct worker_rooms *rooms, const 
         return fault_set(fault, ERR_NOMEM, "a worker could not be made: out of memory");
     }
     struct making making = {worker, rooms};
-    error = assemble_webhook(config, buf_slice(&generation->client_secret), rooms->webhook_table,
-                             make_webhook, &making);
+    error = assemble_webhook(config, buf_slice(&generation->client_secret),
+                             buf_slice(&generation->previous_secret), rooms->webhook_table, make_webhook,
+                             &making);
     return error ? fault_set(fault, error, "a worker could not be made: %s", error_text(error)) : 0;
 }
 
@@ -125,8 +127,9 @@ static void run_update(struct loop_task *task)
     upstream_configure(worker->upstream, &upstream);
     server_configure(worker->data, &data);
     server_configure(worker->webhooks, &webhooks);
-    if (assemble_webhook(config, buf_slice(&update->generation->client_secret), worker->webhook_table,
-                         use_webhook, worker->webhook))
+    if (assemble_webhook(config, buf_slice(&update->generation->client_secret),
+                         buf_slice(&update->generation->previous_secret), worker->webhook_table, use_webhook,
+                         worker->webhook))
         log_message(LOG_ERROR, "reload", "out of memory: the webhook receiver keeps its old configuration");
     generation_release(update->generation);
     free(update);

@@ -15,7 +15,7 @@
 struct generation {
     atomic_uint refs;
     struct config *config;
-    struct buf client_secret, admin_token;
+    struct buf client_secret, previous_secret, admin_token;
     struct server_tls *data_tls, *webhooks_tls; /* NULL: plain */
 };
 void generation_retain(struct generation *generation);

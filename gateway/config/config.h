@@ -74,7 +74,7 @@ struct config {
     const char *data_dir;
     struct {
         struct slice client_id;
-        struct config_secret client_secret;
+        struct config_secret client_secret, client_secret_previous;
         uint64_t token_ttl_ms;
     } rollout;
     const struct config_upstream *upstreams; /* the seven of Rollout, or exactly those that the file names */

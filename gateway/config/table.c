@@ -53,6 +53,13 @@ static const struct field rollout_fields[] = {
      .offset = offsetof(struct config, rollout.client_secret),
      .fields = table_secret,
      .sentence = "The client secret. Needed, except with `--sandbox`."},
+    {.key = "client_secret_previous",
+     .kind = FIELD_SECRET,
+     .offset = offsetof(struct config, rollout.client_secret_previous),
+     .fields = table_secret,
+     .sentence = "While the secret is rotated: webhooks signed with this one are accepted, too. Tokens are "
+                 "only minted "
+                 "with `client_secret`."},
     {.key = "token_ttl",
      .kind = FIELD_DURATION,
      .offset = offsetof(struct config, rollout.token_ttl_ms),

@@ -68,7 +68,8 @@ static int copy_options(struct arena *arena, const struct webhook_options *from,
     struct slice *apis = arena_alloc(arena, (from->api_count + 1) * sizeof *apis);
     struct event_rule *rules = arena_alloc(arena, (from->dependency_count + 1) * sizeof *rules);
     to->secret = arena_copy(arena, from->secret);
-    if (!apis || !rules || !to->secret.ptr)
+    to->previous_secret = arena_copy(arena, from->previous_secret);
+    if (!apis || !rules || !to->secret.ptr || !to->previous_secret.ptr)
         return ERR_NOMEM;
     for (size_t i = 0; i < from->api_count; i++) {
         apis[i] = arena_copy(arena, from->apis[i]);
@@ -85,10 +86,17 @@ static int copy_options(struct arena *arena, const struct webhook_options *from,
     return 0;
 }
 
+/* `copy` is the arena's, not the caller's. */
+static void wipe(struct slice copy)
+{
+    if (copy.ptr)
+        digest_wipe((char *)(uintptr_t)copy.ptr, copy.len);
+}
+
 static void wipe_options(struct webhook *webhook)
 {
-    if (webhook->options.secret.ptr)
-        digest_wipe((char *)(uintptr_t)webhook->options.secret.ptr, webhook->options.secret.len);
+    wipe(webhook->options.secret);
+    wipe(webhook->options.previous_secret);
     arena_reset(&webhook->arena);
 }
 
@@ -284,6 +292,14 @@ static void take_event(struct server_exchange *x, const struct event *event)
     server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "", "%s", error_text(error));
 }
 
+/* By either secret, both always tried: the time does not tell which one it was. */
+static bool is_genuine(const struct webhook_options *options, struct slice body, struct slice signature)
+{
+    bool present = event_verify(options->signature, options->secret, body, signature);
+    bool previous = event_verify(options->signature, options->previous_secret, body, signature);
+    return present || previous;
+}
+
 static void on_collected(struct server_exchange *x, enum problem problem, struct slice body)
 {
     struct arrival *arrival = x->user;
@@ -296,7 +312,7 @@ static void on_collected(struct server_exchange *x, enum problem problem, struct
     const struct http_fields *fields = &x->request.fields;
     struct slice signature = http_value(fields, FIELD_X_ROLLOUT_SIGNATURE);
     if (http_count(fields, FIELD_X_ROLLOUT_SIGNATURE) != 1 ||
-        !event_verify(webhook->options.signature, webhook->options.secret, body, signature)) {
+        !is_genuine(&webhook->options, body, signature)) {
         count(&webhook->stats.unauthenticated);
         server_problem(x, PROBLEM_UNAUTHENTICATED, "", "", "X-Rollout-Signature is missing or wrong");
         return;

@@ -19,7 +19,8 @@ struct webhook;
 
 /* Borrowed for the call, copied. */
 struct webhook_options {
-    struct slice secret; /* the client secret */
+    struct slice secret;          /* the client secret */
+    struct slice previous_secret; /* accepted as well while it is being rotated, or empty */
     enum event_signature signature;
     const struct slice *apis; /* the configured APIs: for credentials that serve each of them */
     size_t api_count;
