@@ -10,6 +10,8 @@ struct cache_options assemble_cache(const struct config *config)
 size_t assemble_warm_size(const struct config *config)
 {
     const uint64_t most = (uint64_t)16 << 30, wanted = config->cache.memory * 4;
+    if (config->cache.disk != CONFIG_ABSENT)
+        return (size_t)config->cache.disk;
     return (size_t)(config->cache.memory < most / 4 ? wanted : most);
 }
 

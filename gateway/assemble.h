@@ -12,7 +12,8 @@
 #include "webhook/webhook.h"
 
 struct cache_options assemble_cache(const struct config *config);
-/* The file of the cache's copy on disk: four times its memory, at most 16 GiB. */
+/* The file of the cache's copy on disk: 0 for none; four times its memory, at most 16 GiB, where nothing is
+ * said. */
 size_t assemble_warm_size(const struct config *config);
 struct upstream_options assemble_upstream(const struct config *config);
 struct server_options assemble_data(const struct config *config);

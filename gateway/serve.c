@@ -189,7 +189,9 @@ static void open_warm(struct gateway *g)
         return;
     if (snprintf(path, sizeof path, "%s/cache", config->data_dir) >= (int)sizeof path)
         fault_set(&fault, ERR_INVALID, "data_dir: the path is too long");
-    else if (cache_warm_open(g->cache, &options, &fault) == 0)
+    else if (options.size == 0 && store_discard(path, &fault) == 0)
+        return;
+    else if (options.size > 0 && cache_warm_open(g->cache, &options, &fault) == 0)
         return;
     log_message(LOG_WARN, "cache_copy_missing", "the cache does not survive a restart: %s", fault.text);
 }

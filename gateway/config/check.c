@@ -1,6 +1,8 @@
 /* What two values must agree on. One value alone is judged where it is read. */
 #include "config/config_internal.h"
 
+enum { DISK_MIN = 1 << 20 };
+
 static void report_at(struct parser *p, const char *path, const char *why)
 {
     const size_t mark = p->path.len;
@@ -155,6 +157,8 @@ static void check_cache(struct parser *p)
     const struct config *c = p->config;
     if (c->cache.entry_max > c->cache.memory)
         report_at(p, "cache.entry_max", "larger than cache.memory, expected an entry to fit");
+    if (c->cache.disk > 0 && c->cache.disk < DISK_MIN)
+        report_at(p, "cache.disk", "found less than \"1MiB\", expected that or more, or \"0B\" for no copy");
     for (size_t i = 0; i < c->cache.rule_count; i++) {
         const size_t mark = parser_push(p, SLICE("cache"));
         parser_push(p, SLICE("rules"));

@@ -63,6 +63,8 @@ struct config_subscriber {
     struct config_secret secret;
 };
 
+#define CONFIG_ABSENT UINT64_MAX /* of a size without a default */
+
 struct config {
     struct arena arena; /* of everything below */
 
@@ -81,6 +83,7 @@ struct config {
     size_t upstream_count;
     struct {
         uint64_t memory, entry_max;
+        uint64_t disk; /* 0: no copy; CONFIG_ABSENT: not given, 4 x memory, at most 16 GiB */
         uint64_t write_settle_ms;
         struct config_freshness defaults;
         const struct config_rule *rules;

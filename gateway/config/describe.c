@@ -60,6 +60,8 @@ static json_t *describe_number(const struct field *field, const void *member, bo
         memcpy(&number, member, sizeof number);
     if (field->kind == FIELD_WORKERS || field->kind == FIELD_COUNT)
         return make(json_integer((json_int_t)number), failed);
+    if (field->kind == FIELD_SIZE && number == CONFIG_ABSENT)
+        return NULL;
     if (field->kind == FIELD_RATE)
         units_write_rate(*(const double *)member, &text);
     else

@@ -125,6 +125,8 @@ void parse_defaults(struct parser *p, const struct field *fields, void *base)
             parse_defaults(p, field->fields, (char *)base + field->offset);
         if (field->standard)
             parse_standard(p, field, base);
+        else if (field->kind == FIELD_SIZE)
+            memcpy((char *)base + field->offset, &(uint64_t){CONFIG_ABSENT}, sizeof(uint64_t));
     }
 }
 

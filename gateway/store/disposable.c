@@ -233,3 +233,20 @@ int disposable_open(struct store **out, const struct store_options *options, str
     store_stats(*out, &stats);
     return options->map_size && stats.used_bytes > options->map_size ? begin_smaller(out, options, fault) : 0;
 }
+
+int store_discard(const char *path, struct fault *fault)
+{
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (directory < 0)
+        return errno == ENOENT ? 0 : fault_set(fault, store_error(errno), "%s can't be deleted", path);
+    int rc = 0;
+    if (flock(directory, LOCK_EX | LOCK_NB))
+        rc = fault_set(fault, errno == EWOULDBLOCK ? ERR_INUSE : ERR_IO, "%s is in use by another process",
+                       path);
+    else
+        empty_directory(AT_FDCWD, path);
+    close(directory);
+    if (rc == 0 && rmdir(path) && errno != ENOTEMPTY && errno != ENOENT)
+        rc = fault_set(fault, store_error(errno), "%s can't be deleted", path);
+    return rc;
+}

@@ -44,6 +44,9 @@ int store_open(struct store **out, const struct store_options *options, struct f
 /* Commits what is queued, calls its callbacks (or posts them), ends the writer thread. Every view must be
  * destroyed. NULL is allowed. */
 void store_close(struct store *store);
+/* Deletes a disposable store that nobody has open: its own files, and the directory when nothing else is in
+ * it. 0 also where nothing is; ERR_INUSE, ERR_DENIED, ERR_IO. */
+int store_discard(const char *path, struct fault *fault) MUST_CHECK;
 
 /* --- reading (any thread)
  * ------------------------------------------------------------------------------------ */

@@ -207,6 +207,25 @@ def test_a_place_that_cannot_be_used_is_said_and_no_more(make_gateway, origin):
     assert disk(gateway)["limit"] > 0 and "hit" in status_of(gateway.get("/crm/people/1"))
 
 
+def test_the_copy_has_the_size_that_is_configured_or_is_not_there(gateway, origin):
+    origin.answer = counting()
+    gateway.get("/crm/people/1")
+    written(gateway)
+    gateway.stop()
+    copy = gateway.directory / "cache"
+    assert (copy / "data.mdb").exists()
+    for size, limit in (("3MiB", 3 << 20), ("0B", 0), ("2MiB", 2 << 20)):
+        gateway.config["cache"] = {"disk": size}
+        gateway.write_config()
+        gateway.start()
+        assert disk(gateway)["limit"] == limit
+        assert copy.exists() == (limit > 0)
+        gateway.get("/crm/people/2")
+        assert "hit" in status_of(gateway.get("/crm/people/2"))
+        assert gateway.events("cache_copy_missing") == []
+        gateway.stop()
+
+
 def test_a_full_copy_evicts(make_gateway, origin):
     gateway = make_gateway({"crm": {"url": origin.url}}, cache={"memory": "1MiB", "entry_max": "64KiB"})
     gateway.map("acme", "cred-acme")

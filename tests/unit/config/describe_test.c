@@ -27,7 +27,8 @@ static const char everything[] =
     " \"client_secret_previous\": { \"file\": \"/p\" }, \"token_ttl\": \"90s\" },"
     " \"upstreams\": { \"crm\": { \"url\": \"https://h:9000/api\", \"ca\": \"/u\" }, \"b.c\": {\"url\": "
     "\"http://h\"} },"
-    " \"cache\": { \"memory\": \"3MiB\", \"entry_max\": \"1025B\", \"write_settle\": \"1ms\","
+    " \"cache\": { \"memory\": \"3MiB\", \"entry_max\": \"1025B\", \"disk\": \"5MiB\", \"write_settle\": "
+    "\"1ms\","
     " \"default\": { \"ttl\": \"1d\", \"ttl_uncovered\": \"2d\", \"stale_while_revalidate\": \"0s\","
     " \"stale_if_error\": \"1500ms\", \"negative_ttl\": \"1s\", \"heuristic\": true },"
     " \"rules\": [ { \"api\": \"crm\", \"entity\": \"people\", \"ttl\": \"1h\", \"override\": [\"private\", "
@@ -133,6 +134,7 @@ static void only_a_restart_changes_some_things(void **state)
          "listen.data, workers"},
         {"{\"data_dir\": \"/x\", \"cluster\": {\"redis_url\": \"redis://h\"}}",
          "data_dir, cluster.redis_url"},
+        {"{\"cache\": {\"disk\": \"0B\"}}", "cache.disk"},
     };
     struct config *then = load_good("{}");
     (void)state;

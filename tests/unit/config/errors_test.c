@@ -141,6 +141,10 @@ static void quantities_that_are_impossible(void **state)
          "limits.credential.rate: found \"5\", expected " RATE},
         {"{\"cache\": {\"memory\": \"1MiB\", \"entry_max\": \"2MiB\"}}",
          "cache.entry_max: larger than cache.memory, expected an entry to fit\n"},
+        {"{\"cache\": {\"disk\": \"1023KiB\"}}",
+         "cache.disk: found less than \"1MiB\", expected that or more, or \"0B\" for no copy\n"},
+        {"{\"cache\": {\"disk\": \"17TiB\"}}",
+         "cache.disk: found \"17TiB\", expected a size from \"0B\" to \"16TiB\"" SIZE},
     };
     (void)state;
     check_rows(rows, COUNT(rows));

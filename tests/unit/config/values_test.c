@@ -23,6 +23,7 @@ static void the_defaults(void **state)
     assert_int_equal(c->rollout.token_ttl_ms, 15 * MINUTE);
     assert_int_equal(c->cache.memory, 256u << 20);
     assert_int_equal(c->cache.entry_max, 1u << 20);
+    assert_true(c->cache.disk == CONFIG_ABSENT);
     assert_int_equal(c->cache.write_settle_ms, 3 * SECOND);
     assert_int_equal(c->cache.rule_count, 0);
     assert_int_equal(c->cache.dependency_count, 0);

@@ -421,6 +421,28 @@ static void a_condemned_file_is_not_met_again(void **state)
     store_close(store);
 }
 
+/* Whoever wants no such store any more: its files go, others' stay. */
+static void a_store_is_discarded(void **state)
+{
+    struct place *place = *state;
+    struct fault fault = {""};
+    char path[500];
+    assert_int_equal(store_discard(place->path, &fault), 0);
+    struct store *store = open_disposable(place);
+    assert_int_equal(fill(store, 10, 300), 0);
+    assert_int_equal(store_discard(place->path, &fault), ERR_INUSE);
+    store_close(store);
+    assert_int_equal(store_discard(place->path, &fault), 0);
+    assert_int_equal(access(place->path, F_OK), -1);
+    store_close(open_disposable(place));
+    snprintf(path, sizeof(path), "%s/theirs", place->path);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(store_discard(place->path, &fault), 0);
+    assert_int_equal(access(path, F_OK), 0);
+    snprintf(path, sizeof(path), "%s/data.mdb", place->path);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void a_boot_has_a_number(void **state)
 {
     (void)state;
@@ -444,6 +466,7 @@ int main(void)
         CASE(a_smaller_limit_begins_anew),
         CASE(room_is_told_and_comes_back),
         CASE(a_condemned_file_is_not_met_again),
+        CASE(a_store_is_discarded),
         cmocka_unit_test(a_boot_has_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
