@@ -1,6 +1,8 @@
 """The figures for people, with what has to be reached beside them."""
 from statistics import median
 
+import freshness
+
 HIT_TO_NGINX, HIT_TO_BARE, PLAIN_TO_NGINX, TLS_TO_NGINX = 0.8, 1.5, 1.1, 1.0
 RSS_KIB, HEAP_BYTES, ALLOCATIONS = 16 * 1024, 4 * 1024, 0
 FIGURES = ("per_s", "p50_us", "p99_us", "cpu_us", "to_nginx", "to_bare")
@@ -19,22 +21,32 @@ def summarise(rounds):
     return rows
 
 
-def target(what, value, limit, unit=""):
-    return {"what": what, "value": round(value, 4), "limit": limit, "unit": unit, "met": value <= limit}
+def target(what, value, limit, unit="", least=False):
+    met = value >= limit if least else value <= limit
+    return {"what": what, "value": round(value, 4), "limit": limit, "unit": unit, "side": "at least" if least else "at most", "met": met}
+
+
+def row_targets(rows):
+    out, hit = [], rows["hit"]["rollout-gateway"]
+    out.append(target("cached hit: CPU per answer / nginx", hit["to_nginx"], HIT_TO_NGINX))
+    out.append(target("cached hit: CPU per answer / bare epoll", hit["to_bare"], HIT_TO_BARE))
+    if "plain" in rows:
+        out.append(target("pass-through, plain: CPU per answer / nginx", rows["plain"]["rollout-gateway"]["to_nginx"], PLAIN_TO_NGINX))
+    if "tls" in rows:
+        out.append(target("pass-through, TLS: CPU per answer / nginx", rows["tls"]["rollout-gateway"]["to_nginx"], TLS_TO_NGINX))
+    return out
+
+
+def memory_targets(memory):
+    return [target("RSS at rest", memory["rest"]["rss_kib"], RSS_KIB, "KiB"),
+            target("heap per idle connection", memory["hit"]["heap_per_idle_connection"], HEAP_BYTES, "B"),
+            target("allocations per hit", memory["hit"]["per_hit"], ALLOCATIONS)]
 
 
 def targets(result):
-    rows, out = result["rows"], []
-    hit = rows["hit"]["rollout-gateway"]
-    out.append(target("cached hit: CPU per answer / nginx", hit["to_nginx"], HIT_TO_NGINX))
-    out.append(target("cached hit: CPU per answer / bare epoll", hit["to_bare"], HIT_TO_BARE))
-    out.append(target("pass-through, plain: CPU per answer / nginx", rows["plain"]["rollout-gateway"]["to_nginx"], PLAIN_TO_NGINX))
-    out.append(target("pass-through, TLS: CPU per answer / nginx", rows["tls"]["rollout-gateway"]["to_nginx"], TLS_TO_NGINX))
-    footprint = result.get("footprint")
-    if footprint:
-        out.append(target("RSS at rest", footprint["rest"]["rss_kib"], RSS_KIB, "KiB"))
-        out.append(target("heap per idle connection", footprint["hit"]["heap_per_idle_connection"], HEAP_BYTES, "B"))
-        out.append(target("allocations per hit", footprint["hit"]["per_hit"], ALLOCATIONS))
+    out = row_targets(result["rows"]) if "rows" in result else []
+    out += memory_targets(result["memory"]) if "memory" in result else []
+    out += freshness.targets(result["cache"], target) if "cache" in result else []
     return out
 
 
@@ -51,7 +63,7 @@ def print_rows(rows):
                   f"{row['to_nginx']:9.2f}{row['to_bare']:8.2f}")
 
 
-def print_footprint(footprint):
+def print_memory(footprint):
     rest, connection, hit = footprint["rest"], footprint["connection"], footprint["hit"]
     print("\nMemory of the gateway")
     print(f"  at rest, defaults, {footprint['cores']} workers   RSS {rest['rss_kib'] / 1024:.1f} MiB, PSS {rest['pss_kib'] / 1024:.1f} MiB,"
@@ -73,13 +85,17 @@ def print_costs(result):
 
 
 def show(result):
-    print_rows(result["rows"])
-    if result.get("footprint"):
-        print_footprint(result["footprint"])
-    print_costs(result)
+    if "rows" in result:
+        print_rows(result["rows"])
+    if "memory" in result:
+        print_memory(result["memory"])
+    if "cost" in result:
+        print_costs(result["cost"])
+    if "cache" in result:
+        freshness.show(result["cache"])
     if result["targets"]:
         print("\nTargets (nginx: the faster of its settings)")
     for one in result["targets"]:
-        value = f"{one['value']:,.2f}" if one["unit"] == "" else f"{one['value']:,.0f} {one['unit']}"
+        value = f"{one['value']:,.2f}" if one["unit"] == "" else f"{one['value']:,.1f} {one['unit']}"
         limit = f"{one['limit']:,} {one['unit']}".strip()
-        print(f"  {'met   ' if one['met'] else 'MISSED'} {one['what']:45} {value:>12}   at most {limit}")
+        print(f"  {'met   ' if one['met'] else 'MISSED'} {one['what']:55} {value:>12}   {one['side']} {limit}")

@@ -2,23 +2,26 @@
 """Measures the gateway beside nginx, a bare epoll responder and a bare libcurl forwarder, in one run on this machine.
 
 Every server has one worker, pinned to core 0; wrk and the origin are pinned to core 1; all is on loopback. The servers are measured in
-turn, round after round, so that whatever else the machine does falls on all of them; what counts are the ratios inside a round."""
+turn, round after round, so that whatever else the machine does falls on all of them; what counts are the ratios inside a round.
+
+Groups (--only): hit, plain, tls: CPU beside the others; cost: tokens and the mapping; memory; cache: events, eviction, a crowd on one key."""
 import argparse
 import contextlib
 import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
 
 import footprint
+import freshness
 import load
 import report
 import servers
 
 ROOT = pathlib.Path(__file__).parents[1]
+ROWS, OTHERS = ("hit", "plain", "tls"), ("cost", "memory", "cache")
 
 
 def arguments():
@@ -27,10 +30,13 @@ def arguments():
     parser.add_argument("--gateway", type=pathlib.Path, help="the gateway's binary, if it is elsewhere")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each row in each round")
-    parser.add_argument("--only", help="groups of rows, of hit,plain,tls (hit is always measured), and nothing else")
-    parser.add_argument("--quick", action="store_true", help="two short rounds, and no mapping of a million tenants")
+    parser.add_argument("--only", help=f"groups, of {','.join(ROWS + OTHERS)}, and nothing else (with plain or tls, hit is measured as well)")
+    parser.add_argument("--quick", action="store_true", help="short and few rounds, and no mapping of a million tenants")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "build/bench.json", help="where the figures are written")
     options = parser.parse_args()
+    options.groups = set(options.only.split(",")) if options.only else set(ROWS + OTHERS)
+    if options.groups - set(ROWS + OTHERS):
+        parser.error(f"--only: not a group: {', '.join(sorted(options.groups - set(ROWS + OTHERS)))}")
     if options.quick:
         options.rounds, options.seconds = min(options.rounds, 2), min(options.seconds, 2)
     options.gateway = options.gateway or options.build / "rollout-gateway"
@@ -42,11 +48,8 @@ def temporary_base():
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def start_rows(stack, directory, options):
+def start_rows(stack, directory, options, origin):
     """(group, name) → (pid, port, path, vary)"""
-    origin = servers.start_origin(directory)
-    stack.callback(origin.stop)
-
     def started(server):
         stack.callback(server.stop)
         return server
@@ -67,8 +70,7 @@ def start_rows(stack, directory, options):
             ("tls", "rollout-gateway"): (gateway.pid, gateway.port, "/tms/loans/1", True),
             ("tls", "nginx"): (nginx.pid, nginx.through, "/tms/loans/1", True),
             ("tls", "curl_multi_forwarder"): (tls.pid, tls.port, "/loans/1", True)}
-    groups = set((options.only or "hit,plain,tls").split(",")) | {"hit"}
-    return {row: how for row, how in rows.items() if row[0] in groups}, origin
+    return {row: how for row, how in rows.items() if row[0] in options.groups | {"hit"}}
 
 
 def measure_rows(rows, options):
@@ -85,21 +87,28 @@ def measure_rows(rows, options):
     return rounds
 
 
-def run_program(program, *args):
-    """A bench program that prints one JSON object a line."""
-    done = subprocess.run(["taskset", "-c", str(load.SERVER_CORE), str(program), *map(str, args)], stdout=subprocess.PIPE, text=True,
-                          timeout=900, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def measure_costs(result, options):
-    print("minting, mapping, memory", file=sys.stderr, flush=True)
+def measure_costs(options):
+    run_program, result = freshness.run_program, {}
     if (options.programs / "mint").exists():
         result["mint"] = run_program(options.programs / "mint")[0]
     if (options.programs / "mapping").exists():
         sizes = [100, 10000] + ([] if options.quick else [1000000])
         with tempfile.TemporaryDirectory(prefix="rollout-gateway-bench.") as directory:
             result["mapping"] = run_program(options.programs / "mapping", directory, *sizes)
+    return result
+
+
+def measure_all(directory, options, origin):
+    """The groups beside the rows: each stands in the result under its own name."""
+    groups = {"cost": lambda: measure_costs(options),
+              "memory": lambda: footprint.measure(directory, options.gateway, origin, options.programs / "count_alloc.so"),
+              "cache": lambda: freshness.measure(directory, options, origin)}
+    result = {}
+    for name, measure in groups.items():
+        if name in options.groups:
+            print(name, file=sys.stderr, flush=True)
+            result[name] = measure()
+    return result
 
 
 def end(number, frame):
@@ -115,15 +124,16 @@ def main():
         print(f"bench: the machine is busy (load {os.getloadavg()[0]:.1f}); trust the ratios only", file=sys.stderr)
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rollout-gateway-bench.", dir=temporary_base())))
-        rows, origin = start_rows(stack, directory, options)
-        rounds = measure_rows(rows, options)
-        result = {"rounds": options.rounds, "seconds": options.seconds, "rows": report.summarise(rounds),
-                  "all_rounds": [{"/".join(row): figures for row, figures in one.items()} for one in rounds]}
-        if not options.only:
-            measure_costs(result, options)
-            result["footprint"] = footprint.measure(directory, options.gateway, origin, options.programs / "count_alloc.so")
-            result["targets"] = report.targets(result)
-    result.setdefault("targets", [])
+        origin = servers.start_origin(directory)
+        stack.callback(origin.stop)
+        result = {"rounds": options.rounds, "seconds": options.seconds}
+        if options.groups & set(ROWS):
+            with contextlib.ExitStack() as started:
+                rounds = measure_rows(start_rows(started, directory, options, origin), options)
+            result["rows"] = report.summarise(rounds)
+            result["all_rounds"] = [{"/".join(row): figures for row, figures in one.items()} for one in rounds]
+        result.update(measure_all(directory, options, origin))
+    result["targets"] = report.targets(result)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result)

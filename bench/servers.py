@@ -221,6 +221,7 @@ class Gateway(Server):
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
         self.pid = self.process.pid
         self.lines, self.ready = [], threading.Event()
+        self.requests = []  # the access log, where it is on
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         if not self.ready.wait(READY_SECONDS) or not hasattr(self, "port"):
@@ -230,10 +231,13 @@ class Gateway(Server):
     def read(self):
         for line in self.process.stderr:
             text = line.decode(errors="replace").strip()
+            if '"event":"request"' in text:
+                self.requests.append(json.loads(text))
+                continue
             self.lines = (self.lines + [text])[-100:]
             if '"event":"ready"' in text:
                 told = json.loads(text)
-                self.port, self.admin = (int(told[key].rsplit(":", 1)[1]) for key in ("data", "admin"))
+                self.port, self.admin, self.webhooks = (int(told[key].rsplit(":", 1)[1]) for key in ("data", "admin", "webhooks"))
                 self.ready.set()
         self.ready.set()
 
@@ -257,3 +261,13 @@ class Gateway(Server):
         connection.close()
         if answer.status not in (200, 201):
             raise RuntimeError(f"mapping a tenant: {answer.status} {text[:300]!r}")
+        return json.loads(text)
+
+    def told(self, path):
+        """What the admin listener says."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
