@@ -117,6 +117,9 @@ const char *caller_rule_name(enum caller_rule rule);
 enum caller_rule caller_may(const struct caller *caller, struct slice tenant, struct slice api,
                             struct slice method);
 
+/* The caller's own rate, in requests per second; 0: none. NULL is allowed. */
+double caller_rate(const struct caller *caller);
+
 /* --- a worker's desk ------------------------------------------------------------------------------------ */
 
 /* One per worker, on its thread alone. */

@@ -52,6 +52,10 @@ static inline struct slice name_key_slice(const struct name_key *key)
     return slice_of(key->text, key->len);
 }
 
+/* --- validate.c ----------------------------------------------------------------------------------------- */
+/* "100/s", "600/m", "36000/h" in requests per second; false: another form. */
+bool rate_read(struct slice text, double *per_second);
+
 /* --- touch.c -------------------------------------------------------------------------------------------- */
 /* Notes a use of the key on the writer thread, unless one of the last minute is stored. Without memory: not
  * this time. */

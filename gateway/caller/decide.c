@@ -104,6 +104,12 @@ static bool matches(const struct caller_words *patterns, struct slice text)
     return false;
 }
 
+double caller_rate(const struct caller *caller)
+{
+    double rate;
+    return caller && rate_read(caller->spec.rate, &rate) ? rate : 0;
+}
+
 enum caller_rule caller_may(const struct caller *caller, struct slice tenant, struct slice api,
                             struct slice method)
 {

@@ -67,13 +67,18 @@ static bool is_peer(struct slice s)
     return known && s.len <= CALLER_PEER_MAX;
 }
 
-static bool is_rate(struct slice s)
+bool rate_read(struct slice s, double *per_second)
 {
     struct slice number, unit;
     uint64_t value;
-    return s.len <= CALLER_RATE_MAX && slice_cut(s, '/', &number, &unit) && unit.len == 1 &&
-           (unit.ptr[0] == 's' || unit.ptr[0] == 'm' || unit.ptr[0] == 'h') && slice_to_u64(number, &value) &&
-           value > 0 && value <= RATE_MAX;
+    if (s.len > CALLER_RATE_MAX || !slice_cut(s, '/', &number, &unit) || unit.len != 1 ||
+        !slice_to_u64(number, &value) || value == 0 || value > RATE_MAX)
+        return false;
+    double seconds = unit.ptr[0] == 's' ? 1 : unit.ptr[0] == 'm' ? 60 : unit.ptr[0] == 'h' ? 3600 : 0;
+    if (seconds <= 0)
+        return false;
+    *per_second = (double)value / seconds;
+    return true;
 }
 
 static int check_words(const char *path, const struct caller_words *words, bool (*is_word)(struct slice),
@@ -93,6 +98,7 @@ static int check_words(const char *path, const struct caller_words *words, bool 
 
 int caller_validate(const struct caller_spec *spec, struct fault *fault)
 {
+    double rate;
     const struct {
         const char *path;
         const struct caller_words *words;
@@ -106,7 +112,7 @@ int caller_validate(const struct caller_spec *spec, struct fault *fault)
     };
     if (!is_name(spec->name, CALLER_NAME_MAX, "._-"))
         return fault_set(fault, ERR_INVALID, "name: must be 1 to %d of A-Z a-z 0-9 . _ -", CALLER_NAME_MAX);
-    if (spec->rate.len > 0 && !is_rate(spec->rate))
+    if (spec->rate.len > 0 && !rate_read(spec->rate, &rate))
         return fault_set(fault, ERR_INVALID, "rate: must be a whole number and /s, /m or /h, such as 100/s");
     int rc = 0;
     for (size_t i = 0; i < sizeof lists / sizeof *lists && rc == 0; i++)

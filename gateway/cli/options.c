@@ -38,7 +38,7 @@ static const struct {
          "certificates (dns:NAME, uri:NAME, cn:NAME) and users of a unix listener (uid:1000) that stand for "
          "the key"},
     [OPTION_CALLER] = {"caller", 0, "NAME", "the service key that the request would come with"},
-    [OPTION_RATE] = {"rate", 0, "100/s", "how much it may call"},
+    [OPTION_RATE] = {"rate", 0, "100/s", "how much of what it asks for may go upstream"},
 };
 
 /* Edit distance, as long as it is under 3. */

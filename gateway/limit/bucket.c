@@ -21,10 +21,13 @@ static uint64_t whole_burst(uint64_t burst, double rate)
 struct effective bucket_effective(const struct limit_rule *rule, const struct limit_bucket *bucket,
                                   uint64_t now_ns)
 {
-    struct effective e = {.rate = rule->rate, .concurrency = rule->concurrency, .shadow = rule->shadow};
-    double learned = learn_rate(&bucket->learned, rule->rate, now_ns);
+    bool own = bucket->own_rate > 0;
+    struct effective e = {.rate = own ? bucket->own_rate : rule->rate,
+                          .concurrency = rule->concurrency,
+                          .shadow = rule->shadow};
+    double learned = learn_rate(&bucket->learned, e.rate, now_ns);
     if (e.rate > 0)
-        e.burst = whole_burst(rule->burst, e.rate);
+        e.burst = whole_burst(own ? 0 : rule->burst, e.rate);
     if (learned > 0) {
         /* Evenly spaced: whatever window upstream counts by, no part of it is crowded. */
         uint64_t tenth = whole_burst(0, learned / 10);
@@ -201,7 +204,7 @@ bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limi
     struct limit_shard *shard = &limit->shards[hash >> (64 - SHARD_BITS)];
     struct bucket_key tenant = {LIMIT_TENANT, SLICE(""), who->tenant, hash};
     bool credentials = who->credential.len > 0 && is_on(limit, LIMIT_CREDENTIAL);
-    bool services = who->service.len > 0 && is_on(limit, LIMIT_SERVICE);
+    bool services = who->service.len > 0 && (who->service_rate > 0 || is_on(limit, LIMIT_SERVICE));
     pthread_mutex_lock(&shard->lock);
     turn->buckets[LIMIT_TENANT] = pin(limit, shard, &tenant, now_ns);
     bool good = turn->buckets[LIMIT_TENANT] != NULL;
@@ -218,6 +221,8 @@ bool buckets_pin(struct limit *limit, struct limit_turn *turn, const struct limi
         pthread_mutex_lock(&shard->lock);
         turn->buckets[LIMIT_SERVICE] = pin(limit, shard, &service, now_ns);
         good = turn->buckets[LIMIT_SERVICE] != NULL;
+        if (good)
+            turn->buckets[LIMIT_SERVICE]->own_rate = who->service_rate;
         pthread_mutex_unlock(&shard->lock);
     }
     if (is_on(limit, LIMIT_CLIENT))

@@ -58,6 +58,9 @@ enum limit_answer { LIMIT_GRANTED, LIMIT_WAITING, LIMIT_REFUSED };
 struct limit_who {
     struct slice tenant, credential, service;
     bool background; /* goes only when nobody waits and a share of the burst stays for others; never waits */
+    /* The service's own, in place of its rule's rate and burst: a second of it may go at once. 0: it has
+     * none. */
+    double service_rate;
 };
 
 struct limit_bucket;

@@ -65,6 +65,7 @@ struct limit_bucket {
     struct learned learned;
     _Atomic uint64_t waiting;
     struct limit_lane *lane; /* of a tenant: guarded by the queue's lock */
+    double own_rate;         /* of a service: instead of the rule's rate and burst; 0: none */
     size_t owner_len;        /* of a credential: its tenant stands first in the key */
     size_t key_len;
     char key[];

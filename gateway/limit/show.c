@@ -94,7 +94,7 @@ static void show(const struct look *look, struct limit_bucket *bucket)
         .scope = bucket->scope,
         .key = slice_of(bucket->key + bucket->owner_len, bucket->key_len - bucket->owner_len),
         .rate = told.e.rate,
-        .configured_rate = rule->rate,
+        .configured_rate = bucket->own_rate > 0 ? bucket->own_rate : rule->rate,
         .burst = told.e.burst,
         .remaining = told.remaining,
         .concurrency = rule->concurrency,

@@ -205,6 +205,7 @@ struct flight {
     struct cache_query query; /* the opener's, copied: for Vary and the policy */
     struct cache_answer answer;
     struct slice tenant, credential_id, service;
+    double service_rate;
     struct cache_subject subject;
     enum method method;
     struct slice request_head; /* up to where our own identity comes: to send it again */

@@ -32,6 +32,7 @@ static void launch(struct visit *visit, struct flight *flight, struct cache_entr
     flight->strike = visit->api->is_core && slice_equal(visit->subject.entity, SLICE("credentials"));
     flight->background = flight->background || (visit->insider && visit->insider->background);
     flight->service = visit->caller ? visit->caller->spec.name : SLICE(""); /* borrowed for this call */
+    flight->service_rate = caller_rate(visit->caller);
     forward_head(flight, visit, validating);
     fetch_start(flight);
     flight->service = SLICE("");

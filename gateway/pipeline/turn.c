@@ -106,7 +106,8 @@ static void on_turn(struct limit_turn *turn)
 
 void turn_ask(struct flight *flight)
 {
-    struct limit_who who = {flight->tenant, flight->credential_id, flight->service, flight->background};
+    struct limit_who who = {flight->tenant, flight->credential_id, flight->service, flight->background,
+                            flight->service_rate};
     flight->turn.loop = flight->owner->loop;
     flight->turn.on_turn = on_turn;
     switch (limit_ask(desk_of(flight), &flight->turn, &who, loop_now(flight->owner->loop))) {

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from conftest import problem_of, wait_for
+from test_callers import create, own
 
 
 def limited(make_gateway, origin, **rule):
@@ -48,6 +49,51 @@ def test_over_the_limit_is_429_and_retry_after_is_true(make_gateway, origin):
     assert gateway.get("/crm/people/4").status_code == 200
     assert gateway.get("/crm/people", tenant="globex").status_code == 200
     assert metric(gateway, 'limit_refused_total{scope="tenant"}') == 2
+
+
+@pytest.mark.parametrize("service", [{}, {"rate": "100/s", "burst": 100}, {"rate": "1/h", "burst": 1}], ids=["no-rule", "wide-rule", "narrow-rule"])
+def test_a_service_key_has_a_rate_of_its_own(make_gateway, origin, service):
+    """In place of the rule for all services; only what goes upstream counts."""
+    gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, limits={"service": {"max_wait": "0s", **service}},
+                           cache={"default": {"ttl": "1h", "ttl_uncovered": "1h"}})
+    for tenant in ("acme", "globex"):
+        gateway.map(tenant, "cred-" + tenant, apis=["crm"])
+    slow, quick = (create(gateway, name, rate=rate) for name, rate in (("slow", "2/s"), ("quick", "100/s")))
+    answers = [gateway.get(f"/crm/people/{n}", tenant=("acme", "globex")[n % 2], headers=own(slow)) for n in range(3)]
+    assert [answer.status_code for answer in answers[:1]] == [200]
+    assert '"service";q=2;w=1' in answers[0].headers["RateLimit-Policy"]
+    gateway.jump(10)
+    # Two at once over all tenants; more come back with the time that really passes, so many are asked for.
+    answers = [gateway.get(f"/crm/tasks/{n}", tenant=("acme", "globex")[n % 2], headers=own(slow)) for n in range(200)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and {answer.status_code for answer in answers} == {200, 429}
+    assert [answer.status_code for answer in answers[:2]] == [200, 200]
+    detail = problem_of(refused[0], 429, "rate-limited")["detail"]
+    assert "service" in detail and int(refused[0].headers["Retry-After"]) == 1
+    # Hits are free, and nobody else is held up.
+    for _ in range(50):
+        assert gateway.get("/crm/tasks/0", headers=own(slow)).status_code == 200
+    for n in range(20):
+        assert gateway.get(f"/crm/notes/{n}", headers=own(quick)).status_code == 200
+    gateway.jump(2)
+    assert gateway.get("/crm/tasks/none-yet", headers=own(slow)).status_code == 200
+
+
+def test_a_key_without_a_rate_is_under_the_rule_of_all_services(make_gateway, origin):
+    gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, limits={"service": {"rate": "1/h", "burst": 2, "max_wait": "0s"}})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    key = create(gateway, "billing")
+    statuses = [gateway.get(f"/crm/people/{n}", headers=own(key)).status_code for n in range(4)]
+    assert statuses == [200, 200, 429, 429]
+
+
+def test_a_service_waits_its_turn_under_its_own_rate(make_gateway, origin):
+    """max_wait is the rule's, which need not have a rate."""
+    gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, limits={"service": {"max_wait": "30s"}})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    key = create(gateway, "billing", rate="4/s")
+    assert [gateway.get(f"/crm/people/{n}", headers=own(key)).status_code for n in range(7)] == [200] * 7
+    assert metric(gateway, "limit_waited_total") >= 1
 
 
 def test_hits_are_free(make_gateway, origin):
@@ -198,6 +244,7 @@ def test_refreshes_leave_the_allowance_to_requests(make_gateway, origin):
     for n in range(3):
         assert gateway.get(f"/crm/people/{n}").status_code == 200
     wait_for(lambda: metric(gateway, "limit_background_yielded_total") == 2, what="two refreshes not made")
+    wait_for(lambda: len(origin.seen) >= 4, what="the refresh that was made")
     assert len(origin.seen) == 4  # the last place is kept
     assert gateway.get("/crm/people/9").status_code == 200
     problem_of(gateway.get("/crm/people/10"), 429, "rate-limited")

@@ -76,6 +76,22 @@ static void specs(void **state)
         check(&rows[i]);
 }
 
+static void rates(void **state)
+{
+    static const struct {
+        const char *text;
+        double per_second;
+    } rows[] = {{"100/s", 100}, {"600/m", 10},         {"36000/h", 10},
+                {"30/m", 0.5},  {"1000000000/s", 1e9}, {"", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct caller caller = {.spec = spec_of("a", NULL, NULL, NULL)};
+        caller.spec.rate = slice_from(rows[i].text);
+        assert_true(caller_rate(&caller) == rows[i].per_second);
+    }
+    assert_true(caller_rate(NULL) == 0);
+}
+
 static void ids(void **state)
 {
     static struct caller_change change;
@@ -91,6 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(specs),
+        cmocka_unit_test(rates),
         cmocka_unit_test(ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

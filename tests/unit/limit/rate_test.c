@@ -106,7 +106,7 @@ static void test_every_scope_holds(void **state)
         for (unsigned i = 0; i < steps[s].times; i++) {
             struct guest guest = {0};
             struct limit_who who = {slice_from(steps[s].tenant), slice_from(steps[s].credential),
-                                    slice_from(steps[s].service), false};
+                                    slice_from(steps[s].service), false, 0};
             if (ask_as(&desk, &guest, who) == LIMIT_GRANTED)
                 granted++;
             else
@@ -161,6 +161,75 @@ static void test_concurrency(void **state)
     assert_int_equal(ask(&desk, &guests[0], "acme", ""), LIMIT_REFUSED);
     for (int i = 0; i < 4; i++)
         done(&desk, &guests[i]);
+    desk_close(&desk);
+}
+
+/* What is granted at once, and what within the ten seconds after. */
+static void test_a_service_of_its_own_rate(void **state)
+{
+    (void)state;
+    const struct row {
+        struct limit_rule rule; /* of all services */
+        double own;
+        unsigned at_once, later;
+    } rows[] = {
+        {{.rate = 0}, 4, 4, 40},                     /* no rule is needed */
+        {{.rate = 0}, 0.5, 1, 5},                    /* less than one a second: one at once */
+        {{.rate = 2}, 4, 4, 40},                     /* more than all others */
+        {{.rate = 20}, 4, 4, 40},                    /* less */
+        {{.rate = 2, .burst = 50}, 4, 4, 40},        /* the rule's burst is not its own */
+        {{.rate = 2, .burst = 3}, 0, 3, 20},         /* who has none has the rule's */
+        {{.rate = 2, .shadow = true}, 4, 60, 60000}, /* shadow is the scope's */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk desk;
+        desk_open(&desk, &(struct limit_options){.rules[LIMIT_SERVICE] = rows[i].rule});
+        struct limit_who who = {.tenant = SLICE("acme"), .service = SLICE("s"), .service_rate = rows[i].own};
+        unsigned at_once = 0, later = 0;
+        for (int n = 0; n < 60; n++) {
+            struct guest guest = {0};
+            at_once += ask_as(&desk, &guest, who) == LIMIT_GRANTED;
+            done(&desk, &guest);
+        }
+        for (int ms = 0; ms < 10000; ms++) {
+            desk.now++;
+            for (int n = 0; n < 6; n++) {
+                struct guest guest = {0};
+                later += ask_as(&desk, &guest, who) == LIMIT_GRANTED;
+                done(&desk, &guest);
+            }
+        }
+        assert_int_equal(at_once, rows[i].at_once);
+        assert_int_equal(later, rows[i].later);
+        desk_close(&desk);
+    }
+}
+
+static void test_own_rates_are_told_and_change(void **state)
+{
+    (void)state;
+    struct desk desk;
+    char storage[256];
+    struct buf out;
+    struct guest guest = {0};
+    struct limit_who who = {.tenant = SLICE("acme"), .service = SLICE("s"), .service_rate = 5};
+    desk_open(&desk, &(struct limit_options){.rules[LIMIT_SERVICE] = {.rate = 100}});
+    assert_int_equal(ask_as(&desk, &guest, who), LIMIT_GRANTED);
+    buf_init_fixed(&out, storage, sizeof storage);
+    limit_put_fields(desk.limit, &guest.turn, desk.now, &out);
+    assert_non_null(memmem(out.ptr, out.len, "\"service\";q=5;w=1\r\n", 19));
+    done(&desk, &guest);
+    who.service_rate = 0;          /* another key of that name, without one */
+    for (int n = 0; n < 80; n++) { /* what was owed is owed: its 200 ms are 20 of 100 */
+        assert_int_equal(ask_as(&desk, &guest, who), LIMIT_GRANTED);
+        done(&desk, &guest);
+    }
+    struct limit_who other = {.tenant = SLICE("globex"), .service = SLICE("t"), .service_rate = 1};
+    assert_int_equal(ask_as(&desk, &guest, other), LIMIT_GRANTED);
+    done(&desk, &guest);
+    assert_int_equal(ask_as(&desk, &guest, other), LIMIT_REFUSED);
+    assert_int_equal(guest.turn.by, LIMIT_SERVICE);
+    done(&desk, &guest);
     desk_close(&desk);
 }
 
@@ -319,6 +388,8 @@ int main(void)
         cmocka_unit_test(test_every_scope_holds),
         cmocka_unit_test(test_a_refusal_takes_nothing),
         cmocka_unit_test(test_concurrency),
+        cmocka_unit_test(test_a_service_of_its_own_rate),
+        cmocka_unit_test(test_own_rates_are_told_and_change),
         cmocka_unit_test(test_shadow_counts_and_refuses_nothing),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_idle_buckets_are_forgotten),

@@ -96,7 +96,7 @@ static void ask_seat(struct worker *worker, struct seat *seat)
     static const char *const tenants[] = {"a", "b", "c", "d", "e"}, *const services[] = {"x", "y", ""};
     struct limit_who who = {slice_from(tenants[next_random(&worker->seed) % 5]), SLICE("c"),
                             slice_from(services[next_random(&worker->seed) % 3]),
-                            next_random(&worker->seed) % 9 == 0};
+                            next_random(&worker->seed) % 9 == 0, next_random(&worker->seed) % 2 ? 300 : 0};
     *seat = (struct seat){.worker = worker, .used = true, .turn = {.loop = worker->loop, .on_turn = on_seat}};
     worker->busy++;
     switch (limit_ask(worker->shared->limit, &seat->turn, &who, loop_now(worker->loop))) {
