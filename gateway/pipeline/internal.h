@@ -142,7 +142,7 @@ struct visit {
     uint64_t retry_after_s;     /* of a refusal by limit/ */
     unsigned tries;             /* requests that its flight had sent */
     struct loop_timer patience; /* Prefer: wait */
-    struct pipeline_wait discovery;
+    struct rollout_wait discovery;
     bool discovering, discovered; /* the tenant is being looked up; was */
 
     struct waiter *waiter;             /* while it stands on a flight */

@@ -153,18 +153,21 @@ static void hand_over(struct visit *visit, bool link)
     const struct pipeline_hooks *hooks = &visit->pipeline->hooks;
     struct slice tenant = visit->route.tenant, path = visit->route.path;
     struct server_exchange *x = visit->x;
+    struct slice caller = {NULL, 0};
     if (!(link ? hooks->on_link != NULL : hooks->on_events != NULL)) {
         refuse(visit, PROBLEM_NOT_FOUND, "not served here");
         return;
     }
     if (!step_allowed(visit, link ? SLICE("link") : SLICE("events")))
         return;
+    if (visit->caller)
+        caller = arena_copy(&x->arena, visit->caller->spec.name);
     leave(visit);
     x->user = NULL;
     x->on_body = x->on_drained = NULL;
     x->on_done = on_done_bare;
     if (link)
-        hooks->on_link(hooks->owner, x, tenant, path);
+        hooks->on_link(hooks->owner, x, tenant, path, caller);
     else
         hooks->on_events(hooks->owner, x, tenant);
 }
@@ -255,13 +258,15 @@ static bool choose(struct visit *visit, const struct credential_set *set)
     case CREDENTIAL_NONE:
         if (discover_start(visit))
             return false;
-        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND, "the tenant has no credential that serves this API");
+        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND,
+               visit->discovery.why ? visit->discovery.why
+                                    : "the tenant has no credential that serves this API");
         return false;
     case CREDENTIAL_AMBIGUOUS:
         refuse_ambiguous(visit, set, &selector);
         return false;
     case CREDENTIAL_FOREIGN:
-        if (set->count == 0 && discover_start(visit))
+        if (discover_start(visit))
             return false;
         refuse(visit, PROBLEM_CREDENTIAL_FORBIDDEN,
                "X-Rollout-Credential-Id names no credential of this tenant");
@@ -507,6 +512,10 @@ static void walk(struct visit *visit)
 static void on_request(void *owner, struct server_exchange *x)
 {
     struct pipeline *pipeline = owner;
+    const struct pipeline_hooks *hooks = &pipeline->hooks;
+    if (x->request.method == METHOD_OPTIONS && !x->from && hooks->on_preflight &&
+        hooks->on_preflight(hooks->owner, x))
+        return;
     struct visit *visit = arena_zalloc(&x->arena, sizeof *visit);
     if (!visit) {
         x->on_done = on_done_bare;

@@ -90,29 +90,19 @@ struct rollout_door pipeline_door(struct pipeline *pipeline);
 /* --- what others serve
  * ------------------------------------------------------------------------------------------- */
 
-/* Filled when the tenant's credentials have been looked up; in the visit's memory. */
-struct pipeline_wait {
-    struct list node; /* the finder's */
-    struct loop *loop;
-    void *user;
-    /* On `loop`, in a later turn. `found`: the mapping may have changed, look again. */
-    void (*on_found)(struct pipeline_wait *wait, bool found);
-};
-
 /* Called on a worker's loop, with its own `owner`. Each may be NULL: then there is nothing of the kind. */
 struct pipeline_hooks {
     void *owner;
     /* Takes over an exchange under /link/: the caller is known and may call this tenant ("link" is the API
-     * it needs). `path`: what follows "/link". */
-    void (*on_link)(void *owner, struct server_exchange *x, struct slice tenant, struct slice path);
+     * it needs). `path`: what follows "/link"; `caller`: its name, or empty. All live as long as x. */
+    void (*on_link)(void *owner, struct server_exchange *x, struct slice tenant, struct slice path,
+                    struct slice caller);
     /* Likewise for the tenant's events (API "events"). */
     void (*on_events)(void *owner, struct server_exchange *x, struct slice tenant);
-    /* Nothing is mapped that the request could use. False: do not wait, it is known that Rollout has nothing
-     * either (or cannot be asked). True: wait->on_found comes, unless it is cancelled. */
-    bool (*discover)(void *owner, struct slice tenant, struct pipeline_wait *wait);
-    void (*discover_cancel)(void *owner, struct pipeline_wait *wait);
-    /* Rollout answered 401, 403 or 404 where the credential itself may be the reason. */
-    void (*doubt)(void *owner, struct slice tenant, struct slice credential_id, int status);
+    /* An OPTIONS request, before anybody asks who calls: a browser's preflight has no key. True: taken over.
+     */
+    bool (*on_preflight)(void *owner, struct server_exchange *x);
+    struct rollout_finder finder; /* all of it, or nothing (discover is NULL) */
 };
 /* Before requests come. Copied. */
 void pipeline_serve(struct pipeline *pipeline, const struct pipeline_hooks *hooks);

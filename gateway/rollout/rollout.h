@@ -7,6 +7,7 @@
 #ifndef ROLLOUT_ROLLOUT_H
 #define ROLLOUT_ROLLOUT_H
 
+#include "base/list.h"
 #include "http/message.h"
 
 /* --- calls ---------------------------------------------------------------------------------------- */
@@ -42,6 +43,35 @@ struct rollout_door {
                                   void (*on_answer)(void *user, const struct rollout_answer *answer));
     /* No callback any more. Not inside of on_answer. */
     void (*cancel)(struct rollout_call *call);
+};
+
+/* --- who looks for a tenant's accounts ------------------------------------------------------------ */
+
+/* Filled by who waits, in memory of its own. */
+struct rollout_wait {
+    struct list node; /* the finder's */
+    void *user;
+    /* On the finder's loop, in a later turn: the mapping may have changed, look again. */
+    void (*on_found)(struct rollout_wait *wait);
+    /* The finder's, also when nobody has to wait: NULL, or the sentence (static) that says why it is not
+     * known whether Rollout has something. */
+    const char *why;
+};
+
+/* What Rollout answered where the credential itself may be the reason. */
+struct rollout_doubt {
+    struct slice tenant, credential_id, api;
+    int status; /* 401, 403, 404 */
+};
+
+/* link/ is one: on a worker's loop, with its own `owner`. */
+struct rollout_finder {
+    void *owner;
+    /* Nothing is mapped that serves the api. False: do not wait, Rollout has nothing either, or cannot be
+     * asked now. True: wait->on_found comes, unless it is cancelled. */
+    bool (*discover)(void *owner, struct slice tenant, struct slice api, struct rollout_wait *wait);
+    void (*cancel)(void *owner, struct rollout_wait *wait);
+    void (*doubt)(void *owner, const struct rollout_doubt *doubt);
 };
 
 #endif
