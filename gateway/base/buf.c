@@ -66,7 +66,7 @@ int buf_reserve(struct buf *buf, size_t n)
     return 0;
 }
 
-int buf_append(struct buf *buf, const void *data, size_t len)
+int buf_append_slow(struct buf *buf, const void *data, size_t len)
 {
     int rc = buf_reserve(buf, len);
     if (rc == 0 && len > 0) {
@@ -74,21 +74,6 @@ int buf_append(struct buf *buf, const void *data, size_t len)
         buf->len += len;
     }
     return rc;
-}
-
-int buf_append_slice(struct buf *buf, struct slice s)
-{
-    return buf_append(buf, s.ptr, s.len);
-}
-
-int buf_append_text(struct buf *buf, const char *text)
-{
-    return buf_append(buf, text, strlen(text));
-}
-
-int buf_append_char(struct buf *buf, char c)
-{
-    return buf_append(buf, &c, 1);
 }
 
 int buf_append_u64(struct buf *buf, uint64_t value)

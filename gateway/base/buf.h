@@ -31,10 +31,33 @@ void buf_wipe(struct buf *buf);
 void buf_reset(struct buf *buf);
 
 /* All appends return 0, ERR_LIMIT or ERR_NOMEM. */
-int buf_append(struct buf *buf, const void *data, size_t len);
-int buf_append_slice(struct buf *buf, struct slice s);
-int buf_append_text(struct buf *buf, const char *text);
-int buf_append_char(struct buf *buf, char c);
+int buf_append_slow(struct buf *buf, const void *data, size_t len) __attribute__((noinline, cold));
+
+/* Heads are written in small pieces: the common case is a copy and an addition. */
+static inline int buf_append(struct buf *buf, const void *data, size_t len)
+{
+    if (buf->failed || len == 0 || len > buf->cap - buf->len)
+        return buf_append_slow(buf, data, len);
+    memcpy(buf->ptr + buf->len, data, len);
+    buf->len += len;
+    return 0;
+}
+
+static inline int buf_append_slice(struct buf *buf, struct slice s)
+{
+    return buf_append(buf, s.ptr, s.len);
+}
+
+static inline int buf_append_text(struct buf *buf, const char *text)
+{
+    return buf_append(buf, text, strlen(text));
+}
+
+static inline int buf_append_char(struct buf *buf, char c)
+{
+    return buf_append(buf, &c, 1);
+}
+
 int buf_append_u64(struct buf *buf, uint64_t value);
 int buf_append_format(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Appends s as the inside of a JSON string (RFC 8259 7), without the quotes; invalid UTF-8 becomes U+FFFD. */

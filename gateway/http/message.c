@@ -145,14 +145,23 @@ struct http_fields *http_fields_copy(struct arena *arena, const struct http_fiel
     return fields;
 }
 
+/* Options are tokens (RFC 9110 7.6.1): every comma separates. */
+static bool options_name(struct slice options, struct slice name)
+{
+    while (options.len > 0) {
+        size_t len = slice_find(options, ',');
+        if (slice_equal_nocase(slice_trim(slice_of(options.ptr, len)), name))
+            return true;
+        options = slice_skip(options, len < options.len ? len + 1 : len);
+    }
+    return false;
+}
+
+/* Asked for each field of a message: mostly there is one Connection with one option, or none. */
 bool http_connection_names(const struct http_fields *fields, struct slice name)
 {
-    struct http_members it = {0};
-    struct slice option;
-    if (!http_find(fields, FIELD_CONNECTION)) /* asked for each field, and mostly there is none */
-        return false;
-    while (http_member_next(fields, FIELD_CONNECTION, &it, &option))
-        if (slice_equal_nocase(option, name))
+    for (size_t i = 0; i < fields->count; i++)
+        if (fields->at[i].id == FIELD_CONNECTION && options_name(fields->at[i].value, name))
             return true;
     return false;
 }

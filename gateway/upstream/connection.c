@@ -62,13 +62,21 @@ static int bounded(size_t size)
     return size > INT_MAX ? INT_MAX : (int)size;
 }
 
+/* SSL_get_error reads the thread's queue, which others may have left something in; to look is cheaper than to
+ * clear what is empty. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 ssize_t connection_recv(struct connection *conn, char *to, size_t size)
 {
     size_t n = 0;
     if (!conn->tls)
         return result_of(recv(conn->fd, to, size, 0));
     if (conn->direct) {
-        ERR_clear_error();
+        forget_errors();
         return result_of_ssl(conn, SSL_read(conn->ssl, to, bounded(size)));
     }
     CURLcode code = curl_easy_recv(conn->easy, to, size, &n);
@@ -83,7 +91,7 @@ ssize_t connection_send(struct connection *conn, const char *from, size_t size)
     if (!conn->tls)
         return result_of(send(conn->fd, from, size, MSG_NOSIGNAL));
     if (conn->direct) {
-        ERR_clear_error();
+        forget_errors();
         ssize_t sent = size > 0 ? result_of_ssl(conn, SSL_write(conn->ssl, from, bounded(size))) : 0;
         return size > 0 && sent == 0 ? ERR_CLOSED : sent;
     }
