@@ -16,8 +16,8 @@ enum {
     FIELD_PRECONDITION = 1 << 3, /* If-*, Range: held back when the gateway fetches for its cache */
     FIELD_OVERRIDE = 1 << 4, /* X-Forwarded-*, Forwarded, X-Original-URL, X-HTTP-Method-Override …: dropped
                                 upstream, they would steer an upstream without being part of the cache key */
-    FIELD_RESPONSE_OWN =
-        1 << 5, /* the gateway writes it itself to clients: Age, Via, Cache-Status, X-Request-Id, … */
+    FIELD_RESPONSE_OWN = 1 << 5, /* the gateway writes it itself to clients, or keeps it: Age, Cache-Status,
+                                    CDN-Cache-Control, X-Request-Id, … */
     FIELD_SINGLE =
         1 << 6, /* may stand once only: two of them make a message malformed (Host, Content-Length …) */
 };
@@ -32,7 +32,7 @@ enum {
     X(AUTHORIZATION, "authorization", FIELD_IDENTITY)                                                        \
     X(CACHE_CONTROL, "cache-control", FIELD_RESPONSE_OWN)                                                    \
     X(CACHE_STATUS, "cache-status", FIELD_RESPONSE_OWN)                                                      \
-    X(CDN_CACHE_CONTROL, "cdn-cache-control", 0)                                                             \
+    X(CDN_CACHE_CONTROL, "cdn-cache-control", FIELD_RESPONSE_OWN)                                            \
     X(CONNECTION, "connection", FIELD_HOP)                                                                   \
     X(CONTENT_ENCODING, "content-encoding", 0)                                                               \
     X(CONTENT_LENGTH, "content-length", FIELD_FRAMING | FIELD_SINGLE)                                        \

@@ -107,42 +107,28 @@ static const char *decision_name(enum cache_decision decision)
 static void explain_cache(struct explain *e)
 {
     struct cache *cache = e->pipeline->shared->cache;
-    char storage[ROUTE_TENANT_MAX + 8192];
-    struct buf key;
-    buf_init_fixed(&key, storage, sizeof storage);
-    struct cache_query query = {.method = e->request->method, .fields = &e->request->fields};
-    struct slice query_part =
-        e->route.has_query ? slice_of(e->route.query.ptr - 1, e->route.query.len + 1) : SLICE("");
-    const struct slice parts[5] = {e->route.tenant, e->credential_id, e->api->name, e->route.path,
-                                   query_part};
-    struct slice whose = e->credential_id;
-    if (e->api->is_core)
-        whose = arena_format(e->arena, "\x01%.*s", SLICE_ARG(e->route.tenant));
-    struct cache_subject subject = {whose, e->api->name, e->route.entity, e->route.id};
-    struct cache_found found;
-    query.control = cache_control_parse(query.fields, FIELD_CACHE_CONTROL);
-    query.policy = settings_policy(e->pipeline->settings, e->route.api, e->route.entity);
-    query.deps = cache_deps_of(cache, &subject);
-    query.now_ms = loop_now(e->pipeline->loop);
-    query.covered = e->pipeline->settings->covered ||
-                    cache_covered(cache, whose, query.now_ms, e->pipeline->settings->coverage_ms);
-    bool asks = query.method == METHOD_GET || query.method == METHOD_HEAD;
-    if (!asks || cache_key_build(&key, parts, &query.key)) {
+    struct inquiry inquiry = {
+        .request = e->request, .route = &e->route, .api = e->api, .credential_id = e->credential_id};
+    struct cache_found found = {.decision = CACHE_MISS};
+    const struct cache_query *query = &inquiry.query;
+    if (!inquiry_make(e->pipeline, e->pipeline->settings, e->arena, &inquiry) ||
+        (!inquiry.cacheable && !inquiry.settling)) {
         buf_append_text(e->out, ",\"cache\":{\"decision\":\"bypass\"}");
         return;
     }
-    cache_find(cache, &query, &found);
-    if (found.decision == CACHE_MISS)
-        cache_warm_find(cache, &query, clock_wall_ms(), &found);
+    if (inquiry.cacheable)
+        cache_find(cache, query, &found);
+    if (inquiry.cacheable && found.decision == CACHE_MISS)
+        cache_warm_find(cache, query, clock_wall_ms(), &found);
     buf_append_format(
         e->out,
         ",\"cache\":{\"decision\":\"%s\",\"age_s\":%llu,\"ttl_s\":%lld,\"configured_ttl_s\":%llu,"
         "\"settling\":%s,\"covered\":%s",
-        cache_settling(cache, &query.deps, query.now_ms) ? "bypass" : decision_name(found.decision),
+        inquiry.cacheable ? decision_name(found.decision) : "bypass",
         (unsigned long long)(found.age_ms / 1000), (long long)(found.entry ? found.ttl_ms / 1000 : 0),
-        (unsigned long long)((query.covered ? query.policy->ttl_ms : query.policy->ttl_uncovered_ms) / 1000),
-        cache_settling(cache, &query.deps, query.now_ms) ? "true" : "false",
-        query.covered ? "true" : "false");
+        (unsigned long long)((query->covered ? query->policy->ttl_ms : query->policy->ttl_uncovered_ms) /
+                             1000),
+        inquiry.settling ? "true" : "false", query->covered ? "true" : "false");
     put_text(e->out, "detail", slice_from(found.detail ? found.detail : ""));
     buf_append_char(e->out, '}');
     if (found.entry)

@@ -367,6 +367,24 @@ void turn_answered(struct flight *flight, const struct http_response *head);
 /* The flight is over. */
 void turn_end(struct flight *flight);
 
+/* inquiry.c: what a request asks of the cache. */
+struct inquiry {
+    const struct http_request *request;
+    const struct route *route;
+    const struct pipeline_api *api;
+    struct slice credential_id;
+
+    /* made */
+    struct cache_subject subject;
+    struct cache_query query;
+    bool settling, cacheable; /* cacheable: GET or HEAD that the cache may answer */
+};
+/* False: no memory, or a key that is too long. What is made lives as long as the arena and what was given. */
+bool inquiry_make(struct pipeline *pipeline, const struct pipeline_settings *settings, struct arena *arena,
+                  struct inquiry *inquiry);
+/* core/credentials carries upstream secrets: its answers are struck, and never kept. */
+bool inquiry_is_struck(const struct pipeline_api *api, const struct route *route);
+
 /* forward.c */
 /* Writes the request head for upstream up to where Authorization comes, into the flight's arena; ptr is NULL
  * when it does not fit, and fetch_start fails then. */

@@ -6,8 +6,6 @@
 #include "credential/credential.h"
 #include "internal.h"
 
-enum { KEYED_MAX = 4096 };
-
 /* --- life
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -297,74 +295,24 @@ static bool step_credential(struct visit *visit)
  * --------------------------------------------------------------------------------------------------------------
  */
 
-/* core/credentials carries upstream secrets: its answers are struck, and never kept. */
 static bool is_credentials(const struct visit *visit)
 {
-    return visit->api->is_core && slice_equal(visit->route.entity, SLICE("credentials"));
-}
-
-static struct slice query_part(const struct route *route)
-{
-    return route->has_query ? slice_of(route->query.ptr - 1, route->query.len + 1) : SLICE("");
-}
-
-/* The query, and the fields that go up as they are (forward.c). More of them than fit make the request one of
- * its own. Where upstream alone says what is fresh, its Vary says what an answer was made from (RFC
- * 9111 4.1). */
-static struct slice steering_part(struct visit *visit)
-{
-    char storage[KEYED_MAX];
-    struct buf keyed;
-    struct slice query = query_part(&visit->route);
-    if (cache_policy_is_plain(visit->query.policy))
-        return query;
-    buf_init_fixed(&keyed, storage, sizeof storage);
-    visit->cacheable = forward_put_keyed(&keyed, &visit->x->request.fields) && visit->cacheable;
-    if (keyed.len == 0 || !visit->cacheable)
-        return query;
-    return arena_format(&visit->x->arena, "%.*s%.*s", SLICE_ARG(query), SLICE_ARG(buf_slice(&keyed)));
-}
-
-static bool build_key(struct visit *visit)
-{
-    const struct slice parts[5] = {visit->route.tenant, visit->credential_id, visit->api->name,
-                                   visit->route.path, steering_part(visit)};
-    size_t size = 64;
-    for (int i = 0; i < 5; i++)
-        size += parts[i].len;
-    struct buf buf;
-    char *storage = arena_alloc(&visit->x->arena, size);
-    if (!storage || !parts[4].ptr)
-        return false;
-    buf_init_fixed(&buf, storage, size);
-    return cache_key_build(&buf, parts, &visit->query.key) == 0;
+    return inquiry_is_struck(visit->api, &visit->route);
 }
 
 static bool prepare_query(struct visit *visit)
 {
-    struct pipeline *pipeline = visit->pipeline;
-    const struct http_request *request = &visit->x->request;
-    uint64_t now = loop_now(pipeline->loop);
-    struct slice whose = visit->credential_id;
-    if (visit->api->is_core) /* no credential: the tenant itself, in a form that no credential id has */
-        whose = arena_format(&visit->x->arena, "\x01%.*s", SLICE_ARG(visit->route.tenant));
-    if (!whose.ptr)
+    struct inquiry inquiry = {.request = &visit->x->request,
+                              .route = &visit->route,
+                              .api = visit->api,
+                              .credential_id = visit->credential_id};
+    if (!inquiry_make(visit->pipeline, visit->settings, &visit->x->arena, &inquiry))
         return false;
-    visit->subject = (struct cache_subject){whose, visit->api->name, visit->route.entity, visit->route.id};
-    struct cache_query *q = &visit->query;
-    q->method = request->method;
-    q->fields = &request->fields;
-    q->control = cache_control_parse(&request->fields, FIELD_CACHE_CONTROL);
-    q->policy = settings_policy(visit->settings, visit->route.api, visit->route.entity);
-    q->deps = cache_deps_of(pipeline->shared->cache, &visit->subject);
-    q->covered = visit->settings->covered ||
-                 cache_covered(pipeline->shared->cache, whose, now, visit->settings->coverage_ms);
-    q->now_ms = now;
-    visit->settling = cache_settling(pipeline->shared->cache, &q->deps, now);
-    visit->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) &&
-                       request->framing == FRAMING_NONE && !visit->settling && !is_credentials(visit) &&
-                       !(q->control.flags & CC_NO_STORE);
-    return build_key(visit);
+    visit->subject = inquiry.subject;
+    visit->query = inquiry.query;
+    visit->settling = inquiry.settling;
+    visit->cacheable = inquiry.cacheable;
+    return true;
 }
 
 static void answer_hit(struct visit *visit, const struct cache_found *found)

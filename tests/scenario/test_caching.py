@@ -160,6 +160,16 @@ def test_what_must_not_be_stored(gateway, origin):
         assert gateway.get(path).content != gateway.get(path).content, headers
 
 
+@pytest.mark.parametrize("control", ["no-store", "max-age=60"])
+def test_what_is_said_to_shared_caches_stays_here(gateway, origin, control):
+    """Clients get private answers (contract 4): no cache in front of them is told otherwise (RFC 9213 3.1)."""
+    origin.answer = counting(**{"CDN-Cache-Control": control, "Cache-Control": "public, s-maxage=60"})
+    for _ in range(2):
+        answer = gateway.get("/crm/people")
+        assert ("stored" in status_of(answer) or "hit" in status_of(answer)) == (control != "no-store")
+        assert answer.headers["Cache-Control"] == "private" and "CDN-Cache-Control" not in answer.headers
+
+
 def test_vary(gateway, origin):
     origin.answer = lambda seen: (200, {"Vary": "Accept-Language"}, (seen.all("Accept-Language") or ["-"])[0].encode())
     for _ in range(2):

@@ -220,3 +220,20 @@ def test_explain(gateway):
     assert value["upstream"]["url"].endswith("/api/people/7?x=1") and value["cache"]["decision"] == "miss"
     value = requests.post(gateway.admin + "/v1/explain", json={"tenant": "nobody", "method": "GET", "path": "/crm/people"}, timeout=10).json()
     assert value["problem"] == "credential-not-found" and value["status"] == 404
+
+
+def test_explain_finds_what_a_request_would_find(gateway, origin):
+    def decision(**more):
+        body = {"tenant": "acme", "method": "GET", "path": "/crm/people/7", **more}
+        return requests.post(gateway.admin + "/v1/explain", json=body, timeout=10).json()["cache"]["decision"]
+
+    gateway.get("/crm/people/7", headers={"X-Region": "north"})  # goes up as it is, and so is part of the key
+    assert decision(headers={"x-region": "north"}) == "hit"
+    assert decision(headers={"X-Region": "south"}) == "miss" and decision() == "miss"
+    assert decision(headers={"X-Region": "north", "Cache-Control": "no-cache"}) == "revalidate"
+    assert decision(headers={"X-Region": "north", "Cache-Control": "no-store"}) == "bypass"
+    assert decision(headers={"X-Region": "n" * 5000}) == "bypass"  # more than a key may hold
+    assert len(origin.seen) == 1
+    for wrong in ({"X-Tenant-Id": "b"}, {"a b": "c"}, {"a": "b\nc"}, {"a": 1}, ["a"], {str(n): "" for n in range(65)}):
+        body = {"tenant": "acme", "method": "GET", "path": "/crm/people/7", "headers": wrong}
+        assert requests.post(gateway.admin + "/v1/explain", json=body, timeout=10).status_code == 400
