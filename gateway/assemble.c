@@ -244,3 +244,69 @@ int assemble_webhook(const struct config *config, struct slice secret, struct sl
     free(apis);
     return error;
 }
+
+/* --- subscribers ------------------------------------------------------------------------------------- */
+
+struct outbox_bounds assemble_outbox(const struct config *config)
+{
+    return (struct outbox_bounds){.keep_ms = config->webhooks.outbox.keep_ms,
+                                  .count_max = config->webhooks.outbox.events,
+                                  .dead_max = config->webhooks.relay.dead,
+                                  .streams_max = (unsigned)config->webhooks.outbox.streams};
+}
+
+/* A subscriber with its secrets, while the audience is made. */
+struct subscriber_secrets {
+    struct buf secret, previous;
+};
+
+static int read_subscriber(const struct config_subscriber *from, struct subscriber_secrets *secrets,
+                           struct audience_entry *entry, struct fault *fault)
+{
+    int error = config_secret_read(&from->secret, &secrets->secret, fault);
+    if (error) {
+        fault_prefix(fault, ".secret: ");
+        return error;
+    }
+    if (from->previous_secret.env || from->previous_secret.file)
+        error = config_secret_read(&from->previous_secret, &secrets->previous, fault);
+    if (error)
+        fault_prefix(fault, ".previous_secret: ");
+    *entry = (struct audience_entry){.name = from->name,
+                                     .url = from->url,
+                                     .ca = from->ca,
+                                     .events = from->events,
+                                     .tenants = from->tenants,
+                                     .event_count = from->event_count,
+                                     .tenant_count = from->tenant_count,
+                                     .secret = buf_slice(&secrets->secret),
+                                     .previous_secret = buf_slice(&secrets->previous)};
+    return error;
+}
+
+int assemble_audience(const struct config *config, struct audience **out, struct fault *fault)
+{
+    size_t count = config->webhooks.subscriber_count;
+    struct audience_entry *entries = calloc(count + 1, sizeof *entries);
+    struct subscriber_secrets *secrets = calloc(count + 1, sizeof *secrets);
+    int error = entries && secrets ? 0 : fault_set(fault, ERR_NOMEM, "%s", error_text(ERR_NOMEM));
+    *out = NULL;
+    for (size_t i = 0; i < count && !error; i++) {
+        buf_init(&secrets[i].secret, 8192);
+        buf_init(&secrets[i].previous, 8192);
+        error = read_subscriber(&config->webhooks.subscribers[i], &secrets[i], &entries[i], fault);
+        if (error)
+            fault_prefix(fault, "[%zu]", i);
+    }
+    if (!error)
+        error = audience_create(entries, count, out, fault);
+    if (error)
+        fault_prefix(fault, "webhooks.subscribers");
+    for (size_t i = 0; secrets && i < count; i++) {
+        buf_wipe(&secrets[i].secret);
+        buf_wipe(&secrets[i].previous);
+    }
+    free(entries);
+    free(secrets);
+    return error;
+}

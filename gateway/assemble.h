@@ -25,6 +25,9 @@ int assemble_tls(const struct config *config, struct server_tls **data, struct s
                  struct fault *fault) MUST_CHECK;
 struct limit_options assemble_limit(const struct config *config);
 struct token_options assemble_token(const struct config *config, struct slice secret);
+/* Reads the subscribers' secrets now. The fault names the field. */
+int assemble_audience(const struct config *config, struct audience **out, struct fault *fault) MUST_CHECK;
+struct outbox_bounds assemble_outbox(const struct config *config);
 /* A new settings object for one worker. */
 int assemble_pipeline(const struct config *config, struct pipeline_settings **out,
                       struct fault *fault) MUST_CHECK;

@@ -18,10 +18,11 @@
 
 enum { WORKERS_MAX = 256 };
 
-static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, CALLER_TABLES, NULL};
+static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, CALLER_TABLES, OUTBOX_TABLES, NULL};
 enum {
     WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT,
-    CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *)
+    CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *),
+    OUTBOX_TABLE = CALLER_TABLE + sizeof((const char *[]){CALLER_TABLES}) / sizeof(const char *)
 };
 
 struct gateway {
@@ -29,6 +30,7 @@ struct gateway {
     struct generation *generation;
     struct demo *demo; /* the stand-in of --sandbox, or NULL */
     struct store *store;
+    struct outbox *outbox;
     struct cache *cache;
     struct token_ring *tokens;
     struct limit *limit;
@@ -120,6 +122,8 @@ static struct generation *generation_load(struct gateway *g, int *status, struct
     error = read_secrets(g, generation, fault);
     if (!error)
         error = assemble_tls(generation->config, &generation->data_tls, &generation->webhooks_tls, fault);
+    if (!error)
+        error = assemble_audience(generation->config, &generation->audience, fault);
     if (error) {
         generation_release(generation);
         return NULL;
@@ -196,6 +200,12 @@ static void open_warm(struct gateway *g)
     log_message(LOG_WARN, "cache_copy_missing", "the cache does not survive a restart: %s", fault.text);
 }
 
+static void configure_outbox(struct gateway *g, const struct generation *generation)
+{
+    struct outbox_bounds bounds = assemble_outbox(generation->config);
+    outbox_configure(g->outbox, NULL, &bounds);
+}
+
 static int open_rooms(struct gateway *g, struct fault *fault)
 {
     const struct config *config = g->generation->config;
@@ -206,19 +216,21 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     if (error)
         return error;
     g->cache = cache_create(&cache);
+    g->outbox = outbox_create(g->store, OUTBOX_TABLE);
     open_warm(g);
     g->tokens = token_ring_create(&token);
     g->limit = limit_create(&limit);
-    bool good = g->cache && g->tokens && g->limit;
+    bool good = g->cache && g->outbox && g->tokens && g->limit;
     g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE) : NULL;
     if (!g->shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
+    configure_outbox(g, g->generation);
     return 0;
 }
 
 static int make_workers(struct gateway *g, struct fault *fault)
 {
-    struct worker_rooms rooms = {g->store, g->cache, g->shared, WEBHOOK_TABLE};
+    struct worker_rooms rooms = {g->store, g->outbox, g->cache, g->shared, WEBHOOK_TABLE};
     g->workers = calloc(g->worker_count, sizeof *g->workers);
     g->shown = calloc(g->worker_count, sizeof *g->shown);
     if (!g->workers || !g->shown)
@@ -258,6 +270,7 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
     for (unsigned i = 0; i < g->worker_count; i++)
         if (!worker_reload(&g->workers[i], next, settings[i]))
             log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
+    configure_outbox(g, next);
     cache_configure(g->cache, &cache);
     log_setup(next->config->log.level, next->config->log.format);
     return admin_set_token(g->admin, buf_slice(&next->admin_token));
@@ -460,6 +473,7 @@ static void take_down(struct gateway *g)
     limit_destroy(g->limit);
     token_ring_destroy(g->tokens);
     cache_destroy(g->cache);
+    outbox_destroy(g->outbox);
     store_close(g->store);
     demo_destroy(g->demo);
     upstream_global_deinit();

@@ -21,6 +21,7 @@ void generation_release(struct generation *generation)
     buf_wipe(&generation->admin_token);
     server_tls_release(generation->data_tls);
     server_tls_release(generation->webhooks_tls);
+    audience_release(generation->audience);
     config_release(generation->config);
     free(generation);
 }
@@ -37,7 +38,7 @@ static int make_webhook(const struct webhook_options *options, void *arg)
 {
     struct making *making = arg;
     making->worker->webhook =
-        webhook_create(making->worker->loop, making->rooms->store, making->rooms->cache, options);
+        webhook_create(making->worker->loop, making->rooms->outbox, making->rooms->cache, options);
     return making->worker->webhook ? 0 : ERR_NOMEM;
 }
 

@@ -17,6 +17,7 @@ struct generation {
     struct config *config;
     struct buf client_secret, previous_secret, admin_token;
     struct server_tls *data_tls, *webhooks_tls; /* NULL: plain */
+    struct audience *audience;                  /* of the events */
 };
 void generation_retain(struct generation *generation);
 void generation_release(struct generation *generation);
@@ -41,6 +42,7 @@ struct worker {
 
 struct worker_rooms {
     struct store *store;
+    struct outbox *outbox;
     struct cache *cache;
     struct pipeline_shared *shared;
     int webhook_table;

@@ -58,9 +58,10 @@ struct config_limit {
 
 struct config_subscriber {
     struct slice name, url;
+    const char *ca;                       /* NULL: the system's */
     const struct slice *events, *tenants; /* at least one event glob; no tenants: every one */
     size_t event_count, tenant_count;
-    struct config_secret secret;
+    struct config_secret secret, previous_secret; /* the second may be none */
 };
 
 #define CONFIG_ABSENT UINT64_MAX /* of a size without a default */
@@ -106,6 +107,12 @@ struct config {
         uint64_t coverage_ms;   /* an event within this time: the credential's webhooks work */
         const struct config_subscriber *subscribers;
         size_t subscriber_count;
+        struct {
+            uint64_t keep_ms, events, streams;
+        } outbox;
+        struct {
+            uint64_t timeout_ms, give_up_ms, concurrency, dead;
+        } relay;
     } webhooks;
     struct {
         struct config_secret token;

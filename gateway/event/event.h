@@ -46,6 +46,14 @@ struct event {
 int event_parse(struct event *event, struct slice body, struct fault *fault) MUST_CHECK;
 void event_deinit(struct event *event);
 
+/* Whose event it is: what Rollout's payload does not say. */
+struct event_origin {
+    struct slice tenant, credential_id, app_key;
+};
+/* Appends the event as it came, on one line of JSON, with the members tenant, credential_id and app_key
+ * (replacing any of these names). 0, ERR_NOMEM, ERR_INVALID (not UTF-8), or the buffer's error. */
+int event_write(struct event *event, const struct event_origin *origin, struct buf *out) MUST_CHECK;
+
 /* The dependency table: an event on `event` (a glob over normalised names: "notes*") of `api` (empty: any)
  * makes the lists and records of the other entities stale as well. Ships with a default table made from the
  * facts. */

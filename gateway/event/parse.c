@@ -152,6 +152,24 @@ int event_parse(struct event *event, struct slice body, struct fault *fault)
     return rc;
 }
 
+int event_write(struct event *event, const struct event_origin *origin, struct buf *out)
+{
+    const struct {
+        const char *key;
+        struct slice value;
+    } added[] = {
+        {"tenant", origin->tenant}, {"credential_id", origin->credential_id}, {"app_key", origin->app_key}};
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        struct slice value = added[i].value;
+        json_t *text = json_stringn(value.len ? value.ptr : "", value.len);
+        if (!text)
+            return ERR_INVALID;
+        if (json_object_set_new(event->owned, added[i].key, text))
+            return ERR_NOMEM;
+    }
+    return json_write(out, event->owned);
+}
+
 void event_deinit(struct event *event)
 {
     json_decref(event->owned);

@@ -1,6 +1,7 @@
 #include "inbox.h"
 
 #include "base/random.h"
+#include "bytes.h"
 
 enum { TIME_KEY = 16 };
 static const char count_key[] = "#count"; /* no event key begins with '#' */
@@ -19,32 +20,18 @@ int inbox_find(struct store_view *view, int table, struct slice key)
     return store_get(view, table, key, &value);
 }
 
-static void put_be64(char *out, uint64_t value)
-{
-    for (int i = 7; i >= 0; i--, value >>= 8)
-        out[i] = (char)(value & 0xff);
-}
-
-static uint64_t get_be64(const char *in)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | (unsigned char)in[i];
-    return value;
-}
-
 static uint64_t read_count(struct store_txn *txn, int table)
 {
     struct slice value;
     if (store_txn_get(txn, table, SLICE(count_key), &value) || value.len != 8)
         return 0;
-    return get_be64(value.ptr);
+    return bytes_get(value.ptr, 8);
 }
 
 static int write_count(struct store_txn *txn, int table, uint64_t count)
 {
     char text[8];
-    put_be64(text, count);
+    bytes_put(text, 8, count);
     return store_txn_put(txn, table, SLICE(count_key), slice_of(text, sizeof text));
 }
 
@@ -76,7 +63,7 @@ static int sweep(struct store_txn *txn, int table, int64_t now_ms, uint64_t *cou
     struct oldest oldest = {0};
     int error = store_txn_scan(txn, table + 1, SLICE(""), on_old, &oldest);
     for (size_t i = 0; i < oldest.count && !error; i++) {
-        int64_t at = (int64_t)get_be64(oldest.at[i].time);
+        int64_t at = (int64_t)bytes_get(oldest.at[i].time, 8);
         if (at > now_ms - INBOX_KEEP_MS && *count <= INBOX_COUNT_MAX)
             break;
         error = store_txn_delete(txn, table + 1, slice_of(oldest.at[i].time, TIME_KEY));
@@ -99,8 +86,8 @@ int inbox_put(struct store_txn *txn, int table, struct slice key, int64_t now_ms
         return ERR_EXISTS;
     if (error != ERR_NOTFOUND && error != ERR_CORRUPT)
         return error;
-    put_be64(time, (uint64_t)now_ms);
-    put_be64(time + 8, random_u64());
+    bytes_put(time, 8, (uint64_t)now_ms);
+    bytes_put(time + 8, 8, random_u64());
     uint64_t count = read_count(txn, table) + 1;
     error = store_txn_put(txn, table, key, slice_of(time, TIME_KEY));
     if (!error)

@@ -1,5 +1,5 @@
 /* The receiver: one request, one event. */
-#include <stdatomic.h>
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -7,36 +7,29 @@
 #include "base/log.h"
 #include "credential/credential.h"
 #include "inbox.h"
-#include "webhook/webhook.h"
+#include "webhook_internal.h"
 
-struct webhook {
-    struct loop *loop;
-    struct store *store;
-    struct store_view *view;
-    struct cache *cache;
-    struct arena arena; /* of the options */
-    struct webhook_options options;
-    struct {
-        _Atomic uint64_t accepted, duplicates, unauthenticated, unknown, malformed, failed;
-    } stats;
-};
+enum { DELIVERY_TEXTS = 1024, DELIVERY_TEXTS_MAX = 4096, BODY_GROWTH = 8 /* numbers are written anew */ };
 
 /* One delivery. In the heap: the commit may outlive the exchange when the sender leaves. */
 struct delivery {
     struct store_change change;
     struct webhook *webhook;
     struct server_exchange *x; /* NULL once the sender has left */
-    int table;
-    int64_t now_ms;
-    size_t key_len;
-    char key[INBOX_KEY_MAX];
+    bool stale;                /* what the event is about has been made stale */
+    bool taken;                /* new, and in the outbox; else it came twice at the same time */
+    struct letter letter;
+    struct buf body;
+    struct arena arena; /* the letter's other texts, and */
+    struct slice key;   /* of the inbox */
+    _Alignas(max_align_t) char texts[DELIVERY_TEXTS];
 };
 
 /* What stands in the exchange's arena while the body comes. */
 struct arrival {
     struct webhook *webhook;
     struct delivery *delivery; /* once the commit is under way */
-    struct slice credential_id;
+    struct event_origin origin;
     struct slice apis[CREDENTIAL_API_MAX];
     size_t api_count;
 };
@@ -116,17 +109,17 @@ int webhook_configure(struct webhook *webhook, const struct webhook_options *opt
     return 0;
 }
 
-struct webhook *webhook_create(struct loop *loop, struct store *store, struct cache *cache,
+struct webhook *webhook_create(struct loop *loop, struct outbox *outbox, struct cache *cache,
                                const struct webhook_options *options)
 {
     struct webhook *webhook = calloc(1, sizeof *webhook);
     if (!webhook)
         return NULL;
     webhook->loop = loop;
-    webhook->store = store;
+    webhook->outbox = outbox;
     webhook->cache = cache;
     arena_init(&webhook->arena, NULL, 0, 4 * 1024 * 1024);
-    webhook->view = store_view_create(store);
+    webhook->view = store_view_create(outbox_store(outbox));
     if (!webhook->view || webhook_configure(webhook, options)) {
         webhook_destroy(webhook);
         return NULL;
@@ -192,7 +185,7 @@ static void invalidate(const struct arrival *arrival, const struct event *event)
     bool told = event->api.len > 0 && serves(arrival, event->api);
     for (size_t i = 0; i < options->api_count; i++)
         if (told ? slice_equal(options->apis[i], event->api) : serves(arrival, options->apis[i]))
-            invalidate_api(arrival->webhook, arrival->credential_id, options->apis[i], event);
+            invalidate_api(arrival->webhook, arrival->origin.credential_id, options->apis[i], event);
 }
 
 /* --- durability
@@ -201,8 +194,30 @@ static void invalidate(const struct arrival *arrival, const struct event *event)
 static int apply(struct store_change *change, struct store_txn *txn)
 {
     struct delivery *delivery = container_of(change, struct delivery, change);
-    int error = inbox_put(txn, delivery->table, slice_of(delivery->key, delivery->key_len), delivery->now_ms);
-    return error == ERR_EXISTS ? 0 : error;
+    assert(delivery->stale); /* whoever is told of the event must not find what was there before */
+    delivery->taken = false;
+    int error = inbox_put(txn, delivery->webhook->options.first_table, delivery->key, delivery->letter.at_ms);
+    if (error == ERR_EXISTS)
+        return 0;
+    if (!error)
+        error = outbox_put(delivery->webhook->outbox, txn, &delivery->letter, NULL);
+    delivery->taken = error == 0;
+    return error;
+}
+
+static void free_delivery(struct delivery *delivery)
+{
+    buf_deinit(&delivery->body);
+    arena_reset(&delivery->arena);
+    free(delivery);
+}
+
+static void refuse(struct server_exchange *x, int error)
+{
+    const char *why =
+        error == ERR_FULL ? "the disk is full, or the store has reached its size" : error_text(error);
+    server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "",
+                   "the event could not be stored: %s", why);
 }
 
 static void on_committed(struct store_change *change)
@@ -210,7 +225,9 @@ static void on_committed(struct store_change *change)
     struct delivery *delivery = container_of(change, struct delivery, change);
     struct webhook *webhook = delivery->webhook;
     int error = change->outcome;
-    count(error ? &webhook->stats.failed : &webhook->stats.accepted);
+    count(error             ? &webhook->stats.failed
+          : delivery->taken ? &webhook->stats.accepted
+                            : &webhook->stats.duplicates);
     if (error)
         log_message(LOG_ERROR, "webhook-not-stored", "an event could not be made durable: %s",
                     error_text(error));
@@ -218,44 +235,81 @@ static void on_committed(struct store_change *change)
     if (x) {
         ((struct arrival *)x->user)->delivery = NULL;
         if (error)
-            server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "",
-                           "the event could not be stored");
+            refuse(x, error);
         else
             server_reply(x, 204, "", "", SLICE(""));
     }
-    free(delivery);
+    if (!error && delivery->taken)
+        outbox_announce(webhook->outbox);
+    free_delivery(delivery);
+}
+
+/* The letter and the inbox's key: all that the commit needs, copied. */
+static int compose(struct delivery *delivery, const struct arrival *arrival, struct event *event)
+{
+    struct arena *arena = &delivery->arena;
+    struct letter *letter = &delivery->letter;
+    char id[LETTER_ID_MAX], key[INBOX_KEY_MAX];
+    struct buf id_text, key_text;
+    buf_init_fixed(&id_text, id, sizeof id);
+    buf_init_fixed(&key_text, key, sizeof key);
+    int error = inbox_key(&key_text, arrival->origin.credential_id, event->id);
+    if (!error)
+        error = letter_id(arrival->origin.credential_id, event->id, &id_text);
+    if (!error)
+        error = event_write(event, &arrival->origin, &delivery->body);
+    if (error)
+        return error;
+    delivery->key = arena_copy(arena, buf_slice(&key_text));
+    *letter = (struct letter){.at_ms = clock_wall_ms(),
+                              .id = arena_copy(arena, buf_slice(&id_text)),
+                              .name = arena_copy(arena, event->name),
+                              .tenant = arena_copy(arena, arrival->origin.tenant),
+                              .credential_id = arena_copy(arena, arrival->origin.credential_id),
+                              .app_key = arena_copy(arena, arrival->origin.app_key),
+                              .body = buf_slice(&delivery->body)};
+    return delivery->key.ptr && letter->id.ptr && letter->name.ptr && letter->tenant.ptr &&
+                   letter->credential_id.ptr && letter->app_key.ptr
+               ? 0
+               : ERR_NOMEM;
+}
+
+/* ERR_EXISTS: seen before. */
+static int look_up(const struct webhook *webhook, struct slice key)
+{
+    int error = store_view_begin(webhook->view);
+    if (error)
+        return error;
+    error = inbox_find(webhook->view, webhook->options.first_table, key);
+    store_view_end(webhook->view);
+    return error == 0 ? ERR_EXISTS : error == ERR_NOTFOUND || error == ERR_CORRUPT ? 0 : error;
 }
 
 /* 0: committing, ERR_EXISTS: a duplicate, else an error. */
-static int remember(struct server_exchange *x, const struct event *event)
+static int remember(struct server_exchange *x, struct event *event)
 {
     struct arrival *arrival = x->user;
     struct webhook *webhook = arrival->webhook;
     struct delivery *delivery = calloc(1, sizeof *delivery);
     if (!delivery)
         return ERR_NOMEM;
-    struct buf key;
-    buf_init_fixed(&key, delivery->key, sizeof delivery->key);
-    int error = inbox_key(&key, arrival->credential_id, event->id);
-    delivery->key_len = key.len;
-    if (!error && (error = store_view_begin(webhook->view)) == 0) {
-        error = inbox_find(webhook->view, webhook->options.first_table, buf_slice(&key));
-        store_view_end(webhook->view);
-        error = error == 0 ? ERR_EXISTS : error == ERR_NOTFOUND || error == ERR_CORRUPT ? 0 : error;
-    }
+    arena_init(&delivery->arena, delivery->texts, sizeof delivery->texts, DELIVERY_TEXTS_MAX);
+    buf_init(&delivery->body, BODY_GROWTH * webhook->options.body_max + sizeof delivery->texts);
+    int error = compose(delivery, arrival, event);
+    if (!error)
+        error = look_up(webhook, delivery->key);
     if (error) {
-        free(delivery);
+        free_delivery(delivery);
         return error;
     }
     invalidate(arrival, event);
-    cache_event_seen(webhook->cache, arrival->credential_id, loop_now(webhook->loop));
+    cache_event_seen(webhook->cache, arrival->origin.credential_id, loop_now(webhook->loop));
+    delivery->stale = true;
     delivery->webhook = webhook;
     delivery->x = x;
-    delivery->table = webhook->options.first_table;
-    delivery->now_ms = clock_wall_ms();
     delivery->change = (struct store_change){.apply = apply, .on_done = on_committed, .loop = webhook->loop};
     arrival->delivery = delivery;
-    store_submit(webhook->store, &delivery->change);
+    store_submit(outbox_store(webhook->outbox), &delivery->change);
     return 0;
 }
 
@@ -270,12 +324,12 @@ static void log_event_line(const struct arrival *arrival, const struct event *ev
     log_text(&line, "name", event->name);
     log_text(&line, "api", event->api);
     log_int(&line, "ids", (int64_t)event->id_count);
-    log_id(&line, "credential", arrival->credential_id);
+    log_id(&line, "credential", arrival->origin.credential_id);
     log_cstr(&line, "outcome", outcome);
     log_end(&line);
 }
 
-static void take_event(struct server_exchange *x, const struct event *event)
+static void take_event(struct server_exchange *x, struct event *event)
 {
     struct arrival *arrival = x->user;
     struct webhook *webhook = arrival->webhook;
@@ -289,7 +343,7 @@ static void take_event(struct server_exchange *x, const struct event *event)
         return;
     }
     count(&webhook->stats.failed);
-    server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "", "%s", error_text(error));
+    refuse(x, error);
 }
 
 /* By either secret, both always tried: the time does not tell which one it was. */
@@ -338,9 +392,12 @@ static int find_credential(struct webhook *webhook, struct slice token, struct s
         return error;
     error = credential_by_token(webhook->view, token, &found);
     if (!error) {
-        arrival->credential_id = arena_copy(&x->arena, found.id);
+        arrival->origin = (struct event_origin){.tenant = arena_copy(&x->arena, found.tenant),
+                                                .credential_id = arena_copy(&x->arena, found.id),
+                                                .app_key = arena_copy(&x->arena, found.app_key)};
         arrival->api_count = found.api_count;
-        bool good = arrival->credential_id.ptr != NULL;
+        bool good =
+            arrival->origin.tenant.ptr && arrival->origin.credential_id.ptr && arrival->origin.app_key.ptr;
         for (size_t i = 0; i < found.api_count; i++) {
             arrival->apis[i] = arena_copy(&x->arena, found.apis[i]);
             good = good && arrival->apis[i].ptr;

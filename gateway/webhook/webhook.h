@@ -2,7 +2,8 @@
  * Rollout's webhooks in (contract 5): POST /webhooks/rollout/{token} -> whose credential -> genuine? -> make
  * stale -> make durable -> 204. One receiver per worker; it is a server handler. Order matters: generations
  * are raised before the commit, and the answer comes after it, so a read that begins after the 204 never gets
- * what was there before.
+ * what was there before. The commit holds the event's id and, in the outbox, what goes on to subscribers and
+ * streams: they are told later still, so the same is true of what they read.
  */
 #ifndef WEBHOOK_WEBHOOK_H
 #define WEBHOOK_WEBHOOK_H
@@ -11,6 +12,7 @@
 #include "event/event.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "webhook/outbox.h"
 
 struct webhook;
 
@@ -30,8 +32,8 @@ struct webhook_options {
     int first_table; /* index of WEBHOOK_TABLES in the store */
 };
 
-/* NULL: out of memory. The store and the cache are borrowed. */
-struct webhook *webhook_create(struct loop *loop, struct store *store, struct cache *cache,
+/* NULL: out of memory. The outbox (with its store) and the cache are borrowed. */
+struct webhook *webhook_create(struct loop *loop, struct outbox *outbox, struct cache *cache,
                                const struct webhook_options *options);
 /* On the worker's loop; 0 or ERR_NOMEM (then the old ones stay). */
 int webhook_configure(struct webhook *webhook, const struct webhook_options *options) MUST_CHECK;
