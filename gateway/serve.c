@@ -12,17 +12,20 @@
 #include "callers.h"
 #include "credential/credential.h"
 #include "demo.h"
+#include "idempotency/idempotency.h"
 #include "limit/limit.h"
 #include "process.h"
 #include "worker.h"
 
 enum { WORKERS_MAX = 256 };
 
-static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES, CALLER_TABLES, OUTBOX_TABLES, NULL};
+static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES,     CALLER_TABLES,
+                                     OUTBOX_TABLES,     IDEMPOTENCY_TABLES, NULL};
 enum {
     WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT,
     CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *),
-    OUTBOX_TABLE = CALLER_TABLE + sizeof((const char *[]){CALLER_TABLES}) / sizeof(const char *)
+    OUTBOX_TABLE = CALLER_TABLE + sizeof((const char *[]){CALLER_TABLES}) / sizeof(const char *),
+    IDEMPOTENCY_TABLE = OUTBOX_TABLE + sizeof((const char *[]){OUTBOX_TABLES}) / sizeof(const char *)
 };
 
 struct gateway {
@@ -221,7 +224,9 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     g->tokens = token_ring_create(&token);
     g->limit = limit_create(&limit);
     bool good = g->cache && g->outbox && g->tokens && g->limit;
-    g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE) : NULL;
+    g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE,
+                                              IDEMPOTENCY_TABLE)
+                     : NULL;
     if (!g->shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     configure_outbox(g, g->generation);

@@ -175,7 +175,8 @@ static void look(struct loop_timer *timer)
 {
     struct worker *worker = container_of(timer, struct worker, timer);
     uint64_t now = loop_now(worker->loop);
-    bool idle = server_connections(worker->data) == 0 && server_connections(worker->webhooks) == 0;
+    bool idle = server_connections(worker->data) == 0 && server_connections(worker->webhooks) == 0 &&
+                pipeline_active(worker->pipeline) == 0;
     if (!idle && now < worker->deadline_ms) {
         loop_timer_set(worker->loop, timer, now + STOP_LOOK_MS, look);
         return;

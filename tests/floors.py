@@ -6,7 +6,7 @@ import sys
 
 root = pathlib.Path(__file__).parents[1]
 OWNERS = {"uv.h": {"base"}, "jansson.h": {"http"}, "lmdb.h": {"store"}, "llhttp.h": {"wire"}, "curl/": {"upstream"},
-          "openssl/": {"token", "event", "caller", "server", "upstream"}}
+          "openssl/": {"token", "event", "caller", "idempotency", "server", "upstream"}}
 
 
 def rooms():

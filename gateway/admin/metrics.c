@@ -37,6 +37,9 @@ static void requests(struct buf *out, const struct pipeline_stats *s)
         s->retries);
     one(out, "retry_budget_exhausted_total", "counter",
         "Further tries that were due, but not paid for by the retry budget.", s->retry_budget_exhausted);
+    head(out, "idempotency_total", "counter", "Writes with an Idempotency-Key, by what became of them.");
+    for (int i = 0; i < PIPELINE_ONCE_COUNT; i++)
+        labelled(out, "idempotency_total", "outcome", pipeline_once_name((enum pipeline_once)i), s->once[i]);
     one(out, "token_retries_total", "counter", "Requests repeated with a new token after a 401.",
         s->token_retries);
 }

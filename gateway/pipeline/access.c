@@ -62,6 +62,8 @@ static void write_line(const struct visit *visit, enum server_outcome outcome, u
         log_int(&line, "upstream_status", visit->upstream_status);
     if (visit->tries > 0)
         log_int(&line, "tries", (int64_t)visit->tries);
+    if (once_word(visit))
+        log_cstr(&line, "idempotency", once_word(visit));
     log_int(&line, "bytes", (int64_t)x->sent_bytes);
     log_int(&line, "duration_us", (int64_t)us);
     if (outcome != SERVER_SENT)
@@ -92,6 +94,8 @@ void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out)
         TAKE(out->statuses[i], pipeline->stats.statuses[i]);
     for (int i = 0; i < PIPELINE_BUCKETS; i++)
         TAKE(out->buckets[i], pipeline->stats.buckets[i]);
+    for (int i = 0; i < PIPELINE_ONCE_COUNT; i++)
+        TAKE(out->once[i], pipeline->stats.once[i]);
     TAKE(out->duration_us, pipeline->stats.duration_us);
     TAKE(out->fenced, pipeline->stats.fenced);
     TAKE(out->clients_gone, pipeline->stats.clients_gone);

@@ -41,7 +41,9 @@ static int64_t whole_seconds(int64_t ms)
 static void put_cache_status(struct buf *out, const struct visit *visit)
 {
     buf_append_text(out, "Cache-Status: rollout-gateway; ");
-    if (!visit->fwd) {
+    if (once_replays(visit)) {
+        out->len -= 2; /* neither hit nor forwarded */
+    } else if (!visit->fwd) {
         buf_append_text(out, "hit; ttl=");
         int64_t ttl = whole_seconds(visit->ttl_ms);
         if (ttl < 0)
@@ -112,10 +114,8 @@ struct parts {
     uint64_t size;
 };
 
-static struct parts parts_of(struct visit *visit, const struct cache_entry *entry)
+static struct parts parts_of(struct visit *visit, struct slice body, struct slice link)
 {
-    struct slice body = cache_entry_body(entry);
-    struct slice link = cache_entry_splice(entry);
     struct parts parts = {.run = {body}, .size = body.len};
     if (link.len == 0)
         return parts;
@@ -157,7 +157,7 @@ static void entry_begin(struct visit *visit, struct cache_entry *entry, int stat
 void answer_entry(struct visit *visit, struct cache_entry *entry, uint64_t age_ms)
 {
     struct server_exchange *x = visit->x;
-    struct parts parts = parts_of(visit, entry);
+    struct parts parts = parts_of(visit, cache_entry_body(entry), cache_entry_splice(entry));
     struct buf own = own_fields(visit);
     uint64_t first = 0, last = parts.size > 0 ? parts.size - 1 : 0;
     if (visit->outcome != PIPELINE_MISS || age_ms >= 1000) {
@@ -189,6 +189,23 @@ void answer_entry(struct visit *visit, struct cache_entry *entry, uint64_t age_m
         break;
     }
     server_end(x);
+}
+
+/* --- from an earlier request
+ * -------------------------------------------------------------------------------------------- */
+
+void answer_kept(struct visit *visit, const struct idempotency_answer *kept)
+{
+    struct slice link = {kept->body.ptr + kept->splice_at, kept->splice_len};
+    struct parts parts = parts_of(visit, kept->body, link);
+    struct buf own = own_fields(visit);
+    buf_append_text(&own, "Idempotent-Replayed: true\r\n");
+    visit->begun = true;
+    server_begin(visit->x, kept->status, kept->fields, parts.size);
+    server_fields(visit->x, buf_slice(&own));
+    if (parts.size > 0)
+        write_parts(visit, &parts, 0, parts.size - 1);
+    server_end(visit->x);
 }
 
 /* --- from a flight
@@ -234,7 +251,7 @@ void answer_problem_with(struct visit *visit, enum problem problem, const char *
                           upstream_host_retry_after(visit->api->host, loop_now(visit->pipeline->loop)));
     if (problem == PROBLEM_OVERLOADED || problem == PROBLEM_STORE_UNAVAILABLE)
         buf_append_text(&fields, "Retry-After: 1\r\n");
-    if (problem == PROBLEM_RATE_LIMITED)
+    if (problem == PROBLEM_RATE_LIMITED || problem == PROBLEM_IDEMPOTENCY_CONFLICT)
         buf_append_format(&fields, "Retry-After: %llu\r\n",
                           (unsigned long long)(visit->retry_after_s > 0 ? visit->retry_after_s : 1));
     buf_append_slice(&fields, visit->limits);

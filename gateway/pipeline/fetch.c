@@ -26,6 +26,8 @@ static void finish(struct flight *flight)
 
 static void fail(struct flight *flight, enum problem problem, const char *why)
 {
+    if (flight->once)
+        once_failed(flight, &problem, &why);
     flight_unlist(flight);
     pthread_mutex_lock(&flight->lock);
     flight->phase = FLIGHT_FAILED;
@@ -128,14 +130,15 @@ static void on_body(void *user, struct slice data)
         return;
     }
     uint64_t settled = flight->scan.over ? flight->produced : route_scan_feed(&flight->scan, data);
-    bool outgrown = false;
+    bool outgrown = false, gathers = flight->once && once_gathers(flight);
     pthread_mutex_lock(&flight->lock);
     settle(flight, settled);
     if (flight->keeps && flight->produced > flight->settings->entry_max) {
         give_up_keeping(flight);
         outgrown = true;
     }
-    if (!flight->keeps && !flight->strike && !flight->paused && flight->produced > FLIGHT_WINDOW) {
+    if (!flight->keeps && !gathers && !flight->strike && !flight->paused &&
+        flight->produced > FLIGHT_WINDOW) {
         uint64_t least = flight->produced;
         list_each (node, &flight->waiters) {
             const struct waiter *waiter = container_of(node, struct waiter, node);
@@ -145,7 +148,7 @@ static void on_body(void *user, struct slice data)
     }
     bool pause = flight->paused;
     flight_wake(flight);
-    bool abandoned = !flight->keeps && list_empty(&flight->waiters);
+    bool abandoned = !flight->keeps && !gathers && list_empty(&flight->waiters);
     pthread_mutex_unlock(&flight->lock);
     if (outgrown)
         flight_unlist(flight);
@@ -392,6 +395,7 @@ static void refetch(struct flight *flight)
 static void send_again(struct flight *flight, bool fresh_token)
 {
     flight->transfer = NULL;
+    flight->sent = false; /* what was before is of no account: nothing left, or it was refused */
     flight->replayed = 0;
     flight->resending = true;
     if (!start_transfer(flight, fresh_token))
@@ -424,6 +428,8 @@ static void on_end(void *user)
         fail(flight, PROBLEM_UPSTREAM_INVALID, "the answer could not be read to strike secrets out of it");
         return;
     }
+    if (flight->once)
+        once_landed(flight);
     struct cache_entry *entry = make_entry(flight);
     if (flight->not_modified && !entry) {
         refetch(flight);
@@ -521,6 +527,7 @@ static bool start_transfer(struct flight *flight, bool fresh_token)
         flight->answer.request_ms = loop_now(flight->owner->loop);
         flight->transfer = upstream_start(flight->owner->upstream, &request);
         good = flight->transfer != NULL;
+        flight->sent = good; /* on_fail knows better */
         if (good && flight->tries++ == 0)
             upstream_host_deposit(flight->api->host);
         else if (good)

@@ -202,8 +202,9 @@ static void owner_run(struct loop_task *task)
     pthread_mutex_lock(&flight->lock);
     flight->resume_posted = false;
     bool flying = in_the_air(flight);
-    /* What may still fill the cache goes on without anybody waiting. */
-    bool goes_on = flight->keeps || (flight->outlives && flight->phase == FLIGHT_WAITING);
+    /* What may still fill the cache goes on without anybody waiting, and so does what is to be known. */
+    bool goes_on = flight->keeps || (flight->once && once_gathers(flight)) ||
+                   (flight->outlives && flight->phase == FLIGHT_WAITING);
     bool abandoned = flying && list_empty(&flight->waiters) && !goes_on;
     bool resume = flying && flight->paused && flight->produced - slowest(flight) < FLIGHT_WINDOW / 2;
     if (resume)

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "caller/caller.h"
+#include "idempotency/idempotency.h"
 #include "limit/limit.h"
 #include "pipeline/pipeline.h"
 #include "route/route.h"
@@ -65,6 +66,14 @@ struct flight_shard {
     struct map flights;   /* listed ones by key */
 };
 
+/* Keyed writes under way in this process (once.c). */
+struct once_table {
+    pthread_mutex_t lock; /* taken before a flight's own lock */
+    struct map uses;      /* by id */
+    int first_table;
+    struct idempotency_owner self;
+};
+
 struct pipeline_shared {
     struct cache *cache;
     struct token_ring *tokens;
@@ -73,6 +82,7 @@ struct pipeline_shared {
     struct upstream_hosts *hosts;
     struct limit *limit;
     struct flight_shard shards[FLIGHT_SHARDS];
+    struct once_table once;
 };
 
 struct pipeline {
@@ -92,6 +102,7 @@ struct pipeline {
         _Atomic uint64_t statuses[6];
         _Atomic uint64_t buckets[PIPELINE_BUCKETS];
         _Atomic uint64_t duration_us, fenced, clients_gone, token_retries, retries, retry_budget_exhausted;
+        _Atomic uint64_t once[PIPELINE_ONCE_COUNT];
     } stats;
 };
 
@@ -107,6 +118,8 @@ static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 
 struct flight;
 struct waiter;
+struct ask;
+struct once;
 
 /* Who stands behind a request of the gateway's own (server_inner_start): nobody has to be identified. */
 struct insider {
@@ -157,6 +170,8 @@ struct visit {
 
     /* Request body on its way up (the private flight's sender). */
     struct slice upload; /* taken from the server, not yet by upstream */
+
+    struct ask *ask; /* of a write with an Idempotency-Key, in the arena; else NULL */
 };
 
 /* --- flights
@@ -267,7 +282,10 @@ struct flight {
     enum problem problem;
     enum upstream_failure failure;
     const char *why;
-    bool sent; /* a byte of the request left */
+    bool sent; /* a byte of the present try left, or may have */
+
+    struct once *once; /* owner worker: whose outcome is to be kept, until it is; else NULL */
+    bool withheld;     /* lock: nobody is told anything before that outcome is durable */
 
     _Alignas(max_align_t) char first_block[]; /* the arena's */
 };
@@ -402,6 +420,8 @@ void answer_put_end_to_end(struct buf *out, const struct http_fields *fields);
 void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight);
 /* Answers from an entry: conditions, ranges, splice and all. age_ms is the entry's present age. */
 void answer_entry(struct visit *visit, struct cache_entry *entry, uint64_t age_ms);
+/* Answers with what was kept for a repetition; what it consists of lives until on_done. */
+void answer_kept(struct visit *visit, const struct idempotency_answer *kept);
 /* Begins the answer of a flight whose head is known; `length` is the body's as the client will see it. */
 void answer_flight(struct visit *visit, struct flight *flight, uint64_t length);
 /* The link as this visit's client must see it; the raw one when it does not point at upstream. */
@@ -416,6 +436,8 @@ void answer_problem_with(struct visit *visit, enum problem problem, const char *
 void visit_fetch(struct visit *visit);
 /* The flight moved. */
 void visit_progress(struct visit *visit);
+/* Starts a flight that the visit stands on. Consumes one reference. */
+void visit_launch(struct visit *visit, struct flight *flight, struct cache_entry *validating);
 /* A revalidation that nobody waits for. */
 void visit_refresh(struct visit *visit);
 /* Sends what is there, as far as the client takes it. */
@@ -431,6 +453,35 @@ void patience_start(struct visit *visit);
 bool patience_is_all(struct slice prefer);
 /* The visit is about to leave its flight, which goes on if it may be of use. */
 void patience_let_go(struct visit *visit);
+
+/* Has the client said how long it would wait? */
+bool patience_given(const struct visit *visit);
+
+/* once.c: Idempotency-Key (contract 8) */
+bool once_open(struct once_table *table, int first_table);
+void once_close(struct once_table *table);
+/* Is this a write with a key? */
+bool once_asked(const struct visit *visit);
+/* Answers a repetition; or sends the write, once its intent is durable. */
+void once_start(struct visit *visit);
+/* The visit waited for the outcome of another one's use of its key: it is there. */
+bool once_waits(const struct visit *visit);
+void once_again(struct visit *visit);
+/* … and does not wait any longer. */
+void once_give_up(struct visit *visit);
+/* "replayed" …, or NULL. */
+const char *once_word(const struct visit *visit);
+/* Was this answer kept from an earlier request? */
+bool once_replays(const struct visit *visit);
+/* The visit is over. */
+void once_done(struct visit *visit);
+/* The flight's side, on the owner's loop, for a flight with `once`. More of the body came: must all of it be
+ * gathered still, although nobody may be waiting? */
+bool once_gathers(struct flight *flight);
+/* The answer is complete. */
+void once_landed(struct flight *flight);
+/* It failed; says as which problem. */
+void once_failed(struct flight *flight, enum problem *problem, const char **why);
 
 /* invalidate.c */
 /* An unsafe request by the gateway's own clients is about to go up. */

@@ -52,6 +52,10 @@ static void on_over(struct loop_timer *timer)
     struct visit *visit = container_of(timer, struct visit, patience);
     if (visit->begun || !visit->waiter)
         return;
+    if (once_waits(visit)) {
+        once_give_up(visit);
+        return;
+    }
     patience_let_go(visit);
     if (visit_answer_stale(visit, "prefer-wait"))
         return;
@@ -60,11 +64,17 @@ static void on_over(struct loop_timer *timer)
     answer_problem(visit, PROBLEM_UPSTREAM_TIMEOUT, "not answered within the time that Prefer: wait allows");
 }
 
+bool patience_given(const struct visit *visit)
+{
+    uint64_t seconds;
+    return find_wait(&visit->x->request.fields, &seconds);
+}
+
 void patience_start(struct visit *visit)
 {
     struct loop *loop = visit->pipeline->loop;
     uint64_t seconds;
-    if (!find_wait(&visit->x->request.fields, &seconds))
+    if (visit->patience.deadline > 0 || !find_wait(&visit->x->request.fields, &seconds))
         return;
     if (seconds > PATIENCE_MAX_S)
         seconds = PATIENCE_MAX_S;

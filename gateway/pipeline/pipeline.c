@@ -11,7 +11,8 @@
  */
 
 struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens,
-                                               struct store *store, struct limit *limit, int caller_table)
+                                               struct store *store, struct limit *limit, int caller_table,
+                                               int idempotency_table)
 {
     struct pipeline_shared *shared = calloc(1, sizeof *shared);
     if (!shared)
@@ -22,7 +23,8 @@ struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token
     shared->limit = limit;
     shared->caller_table = caller_table;
     shared->hosts = upstream_hosts_create();
-    if (!shared->hosts) {
+    if (!shared->hosts || !once_open(&shared->once, idempotency_table)) {
+        upstream_hosts_destroy(shared->hosts);
         free(shared);
         return NULL;
     }
@@ -42,6 +44,7 @@ void pipeline_shared_destroy(struct pipeline_shared *shared)
         map_deinit(&shared->shards[i].flights);
         pthread_mutex_destroy(&shared->shards[i].lock);
     }
+    once_close(&shared->once);
     upstream_hosts_destroy(shared->hosts);
     free(shared);
 }
@@ -365,6 +368,10 @@ static void step_bypass(struct visit *visit)
                        "only-if-cached, and this request is not answered from the cache");
         return;
     }
+    if (once_asked(visit)) {
+        once_start(visit);
+        return;
+    }
     if (!method_is_safe(method))
         invalidate_write(visit->pipeline, visit->settings, &visit->subject, method);
     visit_fetch(visit);
@@ -402,6 +409,7 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
     struct visit *visit = x->user;
     access_done(visit, outcome);
     flight_detach(visit);
+    once_done(visit);
     loop_timer_clear(visit->pipeline->loop, &visit->patience);
     if (visit->entry)
         cache_release(visit->entry);

@@ -58,9 +58,11 @@ void pipeline_settings_release(struct pipeline_settings *settings);
 /* --- what workers share
  * --------------------------------------------------------------------------------------- */
 
-/* Borrows all four; caller_table is the index of CALLER_TABLES in the store. NULL when out of memory. */
+/* Borrows all four; the tables are the indices of CALLER_TABLES and IDEMPOTENCY_TABLES in the store. NULL
+ * when out of memory. */
 struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token_ring *tokens,
-                                               struct store *store, struct limit *limit, int caller_table);
+                                               struct store *store, struct limit *limit, int caller_table,
+                                               int idempotency_table);
 void pipeline_shared_destroy(struct pipeline_shared *shared);
 
 /* --- a worker's pipeline
@@ -135,6 +137,22 @@ enum { PIPELINE_BUCKETS = 14 };
 /* Upper bounds of the latency histogram in microseconds; the last bucket is unbounded. */
 extern const uint32_t pipeline_bucket_us[PIPELINE_BUCKETS - 1];
 
+/* X(id, "name"): what became of writes with an Idempotency-Key. */
+#define PIPELINE_ONCES(X)                                                                                    \
+    X(SENT, "sent")                                                                                          \
+    X(REPLAYED, "replayed")                                                                                  \
+    X(CONFLICT, "conflict")                                                                                  \
+    X(MISMATCH, "mismatch")                                                                                  \
+    X(UNKNOWN, "unknown")
+
+enum pipeline_once {
+#define PIPELINE_ONCE_ENUM(id, name) PIPELINE_ONCE_##id,
+    PIPELINE_ONCES(PIPELINE_ONCE_ENUM)
+#undef PIPELINE_ONCE_ENUM
+        PIPELINE_ONCE_COUNT
+};
+const char *pipeline_once_name(enum pipeline_once once);
+
 struct pipeline_stats {
     uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
     uint64_t statuses[6];               /* by hundreds; 0: the client left before an answer */
@@ -145,6 +163,7 @@ struct pipeline_stats {
     uint64_t token_retries;
     uint64_t retries;                /* further tries of what failed or was answered badly */
     uint64_t retry_budget_exhausted; /* … that were due, but not paid for */
+    uint64_t once[PIPELINE_ONCE_COUNT];
 };
 /* Adds this worker's numbers to *out; any thread. */
 void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);

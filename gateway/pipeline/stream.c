@@ -25,8 +25,7 @@ static bool has_stale(const struct visit *visit)
     return visit->entry && cache_stale_if_error(visit->entry, &visit->query, loop_now(visit->pipeline->loop));
 }
 
-/* Starts what the visit opened. Consumes the caller's reference on the flight. */
-static void launch(struct visit *visit, struct flight *flight, struct cache_entry *validating)
+void visit_launch(struct visit *visit, struct flight *flight, struct cache_entry *validating)
 {
     flight->validating = retained(validating); /* the flight's */
     flight->strike = visit->api->is_core && slice_equal(visit->subject.entity, SLICE("credentials"));
@@ -36,7 +35,8 @@ static void launch(struct visit *visit, struct flight *flight, struct cache_entr
     forward_head(flight, visit, validating);
     fetch_start(flight);
     flight->service = SLICE("");
-    if (flight->upload_framing != FRAMING_NONE && (flight->transfer || flight->queued)) {
+    if (flight->upload_framing != FRAMING_NONE && !flight->upload_done &&
+        (flight->transfer || flight->queued)) {
         flight->sender = visit;
         fetch_upload(flight);
     }
@@ -53,7 +53,7 @@ static void fetch_alone(struct visit *visit)
         answer_problem(visit, PROBLEM_OVERLOADED, "out of memory");
         return;
     }
-    launch(visit, flight, NULL);
+    visit_launch(visit, flight, NULL);
 }
 
 static void answer_found(struct visit *visit, struct cache_found *found)
@@ -106,7 +106,7 @@ static void fetch_shared(struct visit *visit)
         answer_problem(visit, PROBLEM_OVERLOADED, "out of memory");
         return;
     }
-    launch(visit, flight, found.decision == CACHE_REVALIDATE ? visit->entry : NULL);
+    visit_launch(visit, flight, found.decision == CACHE_REVALIDATE ? visit->entry : NULL);
     spare_probe(visit);
 }
 
@@ -138,10 +138,10 @@ void visit_refresh(struct visit *visit)
     flight->outlives = true; /* also those who look in and leave again: nobody has to wait for it */
     pthread_mutex_unlock(&flight->lock);
     if (found.entry) {
-        launch(visit, flight, found.entry);
+        visit_launch(visit, flight, found.entry);
         cache_release(found.entry);
     } else {
-        launch(visit, flight, NULL);
+        visit_launch(visit, flight, NULL);
     }
 }
 
@@ -151,7 +151,7 @@ void visit_refresh(struct visit *visit)
 /* A copy of what the flight says now. */
 struct glance {
     enum flight_phase phase;
-    bool keeps, scan_over, shareable;
+    bool keeps, scan_over, shareable, withheld;
     unsigned tries;
     const char *store_why;
     uint64_t produced, settled, splice_at;
@@ -166,6 +166,7 @@ static struct glance glance_at(struct flight *flight)
         .phase = flight->phase,
         .tries = flight->phase == FLIGHT_WAITING ? 0 : flight->tries, /* the owner's until then */
         .keeps = flight->keeps,
+        .withheld = flight->withheld,
         .scan_over = flight->scan_over,
         .shareable = flight->shareable,
         .store_why = flight->store_why,
@@ -320,6 +321,12 @@ void visit_progress(struct visit *visit)
 {
     struct flight *flight = visit->waiter->flight;
     struct glance glance = glance_at(flight);
+    if (glance.withheld)
+        return;
+    if (once_waits(visit)) {
+        once_again(visit);
+        return;
+    }
     if (glance.phase == FLIGHT_WAITING)
         return;
     visit->tries = glance.tries;
