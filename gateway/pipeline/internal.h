@@ -72,6 +72,10 @@ struct once_table {
     struct map uses;      /* by id */
     int first_table;
     struct idempotency_owner self;
+    /* once_clean.c, on one worker's loop */
+    struct pipeline *cleaner; /* that worker's; NULL once it stops */
+    struct loop_timer clean;
+    struct idempotency_change cleaning;
 };
 
 struct pipeline_shared {
@@ -95,6 +99,7 @@ struct pipeline {
     struct caller_desk *desk;
     struct pipeline_settings *settings;
     unsigned active;
+    bool cleans;             /* it is the one that forgets old idempotency keys */
     struct list air;         /* flights whose transfer runs on this worker, or waits for its turn */
     struct loop_timer turns; /* the queue of limit/: armed always */
     struct {
@@ -460,6 +465,9 @@ bool patience_given(const struct visit *visit);
 /* once.c: Idempotency-Key (contract 8) */
 bool once_open(struct once_table *table, int first_table);
 void once_close(struct once_table *table);
+/* The first worker that starts forgets what is too old, from time to time. Before the threads run. */
+void once_clean_start(struct pipeline *pipeline);
+void once_clean_stop(struct pipeline *pipeline);
 /* Is this a write with a key? */
 bool once_asked(const struct visit *visit);
 /* Answers a repetition; or sends the write, once its intent is durable. */

@@ -75,6 +75,7 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
         free(pipeline);
         return NULL;
     }
+    once_clean_start(pipeline);
     return pipeline;
 }
 
@@ -87,6 +88,7 @@ void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *set
 
 void pipeline_stop(struct pipeline *pipeline)
 {
+    once_clean_stop(pipeline);
     list_each_safe (node, &pipeline->air)
         fetch_cancel(container_of(node, struct flight, in_air));
 }
