@@ -52,11 +52,6 @@ static struct once *table_find(const struct once_table *table, const struct idem
 /* --- the end of a use
  * -------------------------------------------------------------------------------------------- */
 
-static void remove_locked(struct once_table *table, struct once *once)
-{
-    map_remove(&table->uses, &once->node);
-}
-
 /* Whoever stands on the flight goes on. Consumes the reference. */
 static void let_go(struct flight *flight)
 {
@@ -67,22 +62,15 @@ static void let_go(struct flight *flight)
     flight_release(flight);
 }
 
-/* The flight is the once's no longer. The caller gets the reference. */
-static struct flight *part(struct once *once)
-{
-    struct flight *flight = once->flight;
-    flight->once = NULL;
-    once->flight = NULL;
-    once->pipeline->active--;
-    return flight;
-}
-
+/* Out of the table: who comes now begins anew. Whoever found it before stands on the flight. */
 static void destroy(struct once *once)
 {
     struct once_table *table = &once->pipeline->shared->once;
-    struct flight *flight = part(once);
+    struct flight *flight = once->flight;
+    flight->once = NULL;
+    once->pipeline->active--;
     pthread_mutex_lock(&table->lock);
-    remove_locked(table, once);
+    map_remove(&table->uses, &once->node);
     pthread_mutex_unlock(&table->lock);
     buf_deinit(&once->fields);
     free(once);
@@ -105,12 +93,14 @@ static void take_back(struct once *once)
 {
     struct once_table *table = &once->pipeline->shared->once;
     struct store *store = once->pipeline->shared->store;
-    struct flight *flight = part(once);
+    struct flight *flight = once->flight;
+    flight->once = NULL;
+    once->pipeline->active--;
     once->change.verb = IDEMPOTENCY_FORGET;
     once->change.change.on_done = on_forgotten;
     once->change.change.loop = NULL;
     pthread_mutex_lock(&table->lock);
-    remove_locked(table, once);
+    map_remove(&table->uses, &once->node);
     store_submit(store, &once->change.change);
     pthread_mutex_unlock(&table->lock);
     let_go(flight);

@@ -1,8 +1,11 @@
 """Writes with an Idempotency-Key: never executed twice, whatever happens in between, and answered as the first time."""
 import concurrent.futures
+import functools
 import json
 import os
+import random
 import re
+import resource
 import signal
 import socket
 import struct
@@ -11,6 +14,7 @@ import threading
 import pytest
 import requests
 
+import conftest
 from conftest import Origin, problem_of, wait_for
 
 CYCLES = int(os.environ.get("IDEMPOTENCY_CYCLES", "15"))  # of kill -9; see bench/README.md
@@ -287,7 +291,6 @@ def test_a_crash_between_sending_and_the_answer(behind, book):
 
 def test_killed_again_and_again(behind, book):
     """Never more than one creation for a key, and what a client was told stays so. IDEMPOTENCY_CYCLES=500 is the long run."""
-    import random
     random.seed(5)
     unknown = told = 0
 
@@ -390,7 +393,9 @@ def test_a_gateway_that_stops_waits_for_the_outcome(behind, book):
     leave(behind, book)
     behind.process.send_signal(signal.SIGTERM)
     wait_for(lambda: behind.events("draining"))
+    assert behind.process.poll() is None
     book.release()
+    behind.process.wait(60)
     behind.stop()
     behind.start()
     assert write(behind).headers["Idempotent-Replayed"] == "true" and book.count() == 1
@@ -498,3 +503,28 @@ def test_links_are_rewritten_for_each_client(behind, book):
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.json()["_metadata"]["nextLink"] == behind.data + "/t/acme/crm/people?next=2"
     assert int(again.headers["Content-Length"]) == len(again.content) and book.count() == 1
+
+
+def test_a_full_disk_sends_nothing(make_gateway, book, monkeypatch):
+    monkeypatch.setattr(conftest.subprocess, "Popen", functools.partial(conftest.subprocess.Popen, restore_signals=False))  # SIGXFSZ stays ignored
+    gateway = make_gateway({"crm": {"url": book.url}}, limits={"tenant": {"rate": "100000/s", "burst": 100000}})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    assert write(gateway, "before").status_code == 201
+    size = max((gateway.directory / "state" / "data.mdb").stat().st_size, 4096)
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    refused = []
+    for n in range(1000):
+        answer = write(gateway, f"k{n}", body=os.urandom(8).hex())
+        if answer.status_code == 503:
+            assert "nothing was sent" in problem_of(answer, 503, "store-unavailable")["detail"]
+            assert book.count(f"k{n}") == 0 and answer.headers["Retry-After"] == "1"
+            refused.append(f"k{n}")
+            if len(refused) == 3:
+                break
+        else:
+            assert answer.status_code == 201 and book.count(f"k{n}") == 1  # also where its outcome could not be stored
+    assert len(refused) == 3
+    assert write(gateway, "before").headers["Idempotent-Replayed"] == "true"  # reading needs no room
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for key in refused:
+        assert write(gateway, key).status_code == 201 and book.count(key) == 1
