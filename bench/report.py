@@ -2,6 +2,7 @@
 from statistics import median
 
 import freshness
+import locks
 
 HIT_TO_NGINX, HIT_TO_BARE, PLAIN_TO_NGINX, TLS_TO_NGINX = 0.8, 1.5, 1.1, 1.0
 RSS_KIB, HEAP_BYTES, ALLOCATIONS = 16 * 1024, 4 * 1024, 0
@@ -93,6 +94,8 @@ def show(result):
         print_costs(result["cost"])
     if "cache" in result:
         freshness.show(result["cache"])
+    if "locks" in result:
+        locks.show(result["locks"])
     if result["targets"]:
         print("\nTargets (nginx: the faster of its settings)")
     for one in result["targets"]:

@@ -16,12 +16,13 @@ import tempfile
 
 import footprint
 import freshness
+import locks
 import load
 import report
 import servers
 
 ROOT = pathlib.Path(__file__).parents[1]
-ROWS, OTHERS = ("hit", "plain", "tls"), ("cost", "memory", "cache")
+ROWS, OTHERS = ("hit", "plain", "tls"), ("cost", "memory", "cache", "locks")
 
 
 def arguments():
@@ -102,7 +103,8 @@ def measure_all(directory, options, origin):
     """The groups beside the rows: each stands in the result under its own name."""
     groups = {"cost": lambda: measure_costs(options),
               "memory": lambda: footprint.measure(directory, options.gateway, origin, options.programs / "count_alloc.so"),
-              "cache": lambda: freshness.measure(directory, options, origin)}
+              "cache": lambda: freshness.measure(directory, options, origin),
+              "locks": lambda: locks.measure(directory, options, origin)}
     result = {}
     for name, measure in groups.items():
         if name in options.groups:
