@@ -239,16 +239,21 @@ static int name_use(struct visit *visit, struct slice key)
     return idempotency_hash(visit->ask->use.id, who, sizeof who / sizeof *who);
 }
 
+/* An Authorization that goes up as it is stands for a credential, too. */
 static void take_body(struct visit *visit, struct slice body)
 {
     const struct route *route = &visit->route;
-    const struct slice what[] = {visit->x->request.method_name,
-                                 visit->api->name,
-                                 route->path,
-                                 route->has_query ? SLICE("?") : SLICE(""),
-                                 route->query,
-                                 visit->credential_id,
-                                 body};
+    const struct http_field *own = forward_authorization(visit);
+    const struct slice what[] = {
+        visit->x->request.method_name,
+        visit->api->name,
+        route->path,
+        route->has_query ? SLICE("?") : SLICE(""),
+        route->query,
+        visit->credential_id,
+        own ? own->value : SLICE(""),
+        body,
+    };
     visit->ask->body = body;
     if (idempotency_hash(visit->ask->use.digest, what, sizeof what / sizeof *what))
         refuse(visit, PROBLEM_OVERLOADED, "", "out of memory");
