@@ -204,6 +204,7 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
             .covered = config->webhooks.public_url != NULL,
             .entry_max = (size_t)config->cache.entry_max,
             .body_max = config->sizes.request_body,
+            .leg_ms = config->timeouts.fanout,
             .access_log = config->log.access,
             .allow_anonymous = config->allow_anonymous,
         };

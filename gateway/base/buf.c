@@ -122,30 +122,6 @@ int buf_append_format(struct buf *buf, const char *format, ...)
     return rc;
 }
 
-/* Length of the valid UTF-8 sequence at the start of s (RFC 3629 4), 0 when there is none. */
-static size_t utf8_length(const unsigned char *s, size_t len)
-{
-    unsigned char lead = s[0], low = 0x80, high = 0xBF;
-    size_t more = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
-    if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4 || more >= len)
-        return 0;
-    if (lead == 0xE0)
-        low = 0xA0;
-    else if (lead == 0xED)
-        high = 0x9F;
-    else if (lead == 0xF0)
-        low = 0x90;
-    else if (lead == 0xF4)
-        high = 0x8F;
-    for (size_t i = 1; i <= more; i++) {
-        if (s[i] < low || s[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xBF;
-    }
-    return more + 1;
-}
-
 static int append_escape(struct buf *buf, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -164,7 +140,7 @@ static int append_json_special(struct buf *buf, const unsigned char *at, size_t 
     *taken = 1;
     if (at[0] < 0x80)
         return append_escape(buf, at[0]);
-    size_t width = utf8_length(at, len);
+    size_t width = slice_utf8_length(slice_of((const char *)at, len));
     if (width == 0)
         return buf_append(buf, "\xEF\xBF\xBD", 3);
     *taken = width;

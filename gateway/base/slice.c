@@ -95,3 +95,30 @@ bool slice_equal_secret(struct slice a, struct slice b)
         differs = (unsigned char)(differs | ((unsigned char)a.ptr[i] ^ (unsigned char)b.ptr[i]));
     return differs == 0;
 }
+
+size_t slice_utf8_length(struct slice text)
+{
+    const unsigned char *s = (const unsigned char *)text.ptr;
+    size_t len = text.len;
+    if (len == 0)
+        return 0;
+    unsigned char lead = s[0], low = 0x80, high = 0xBF;
+    size_t more = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4 || more >= len)
+        return 0;
+    if (lead == 0xE0)
+        low = 0xA0;
+    else if (lead == 0xED)
+        high = 0x9F;
+    else if (lead == 0xF0)
+        low = 0x90;
+    else if (lead == 0xF4)
+        high = 0x8F;
+    for (size_t i = 1; i <= more; i++) {
+        if (s[i] < low || s[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xBF;
+    }
+    return more + 1;
+}

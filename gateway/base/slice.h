@@ -62,6 +62,9 @@ bool slice_cut(struct slice s, char sep, struct slice *head, struct slice *rest)
 /* Strict decimal: digits only, at least one, no overflow. Returns false otherwise. */
 bool slice_to_u64(struct slice s, uint64_t *out);
 
+/* Length of the valid UTF-8 sequence that s begins with (RFC 3629 4); 0 when there is none. */
+size_t slice_utf8_length(struct slice s);
+
 /* Glob with '*' only (any run of bytes, also none); everything else is literal. Linear in s.len * stars. */
 bool slice_glob(struct slice pattern, struct slice s);
 

@@ -135,6 +135,8 @@ void caller_desk_destroy(struct caller_desk *desk);
  * never let in. */
 enum caller_outcome caller_identify(struct caller_desk *desk, struct store_view *view,
                                     const struct caller_proof *proof, const struct caller **out);
+/* NULL is allowed; on the desk's thread. */
+void caller_retain(const struct caller *caller);
 void caller_release(const struct caller *caller);
 
 /* --- changes -------------------------------------------------------------------------------------------- */

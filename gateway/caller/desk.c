@@ -57,10 +57,21 @@ static void release(struct memory *memory)
         free(memory);
 }
 
+static struct memory *memory_of(const struct caller *caller)
+{
+    return container_of((struct caller *)(uintptr_t)caller, struct memory, caller);
+}
+
+void caller_retain(const struct caller *caller)
+{
+    if (caller)
+        memory_of(caller)->refs++;
+}
+
 void caller_release(const struct caller *caller)
 {
     if (caller)
-        release(container_of((struct caller *)(uintptr_t)caller, struct memory, caller));
+        release(memory_of(caller));
 }
 
 void caller_desk_destroy(struct caller_desk *desk)

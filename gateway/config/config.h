@@ -96,7 +96,7 @@ struct config {
         struct config_limit tenant, credential, service, client;
     } limits;
     struct {
-        uint64_t connect, first_byte, idle, total, client_header, client_idle, drain; /* ms */
+        uint64_t connect, first_byte, idle, total, client_header, client_idle, drain, fanout; /* ms */
     } timeouts;
     struct {
         uint64_t request_head, request_body, webhook_body;

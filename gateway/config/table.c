@@ -204,6 +204,15 @@ static const struct field timeout_fields[] = {
      .min = 1,
      .max = DAY,
      .sentence = "How long a client's connection is kept between requests."},
+    {.key = "fanout",
+     .kind = FIELD_DURATION,
+     .offset = offsetof(struct config, timeouts.fanout),
+     .standard = "\"15s\"",
+     .min = 1,
+     .max = DAY,
+     .sentence =
+         "Until one of several systems (X-Fanout) has answered: the others do not wait longer for it. "
+         "A caller's own Prefer: wait takes its place."},
     {.key = "drain",
      .kind = FIELD_DURATION,
      .offset = offsetof(struct config, timeouts.drain),

@@ -17,4 +17,12 @@ int json_write(struct buf *out, const json_t *value);
 /* String member, or the empty slice when absent or of another type. Borrowed from the value. */
 struct slice json_text(const json_t *object, const char *key);
 
+/* --- without a tree: for texts that are passed on as they are ------------------------------------- */
+
+/* Is it exactly one value (RFC 8259), in valid UTF-8, nested at most 64 deep? Nothing is allocated. */
+bool json_is_valid(struct slice text);
+/* The text of a member of the object that a valid text is; the empty slice when it is no object or has none
+ * of that name. Of several the first one counts; names that are written with escapes are not found. */
+struct slice json_member(struct slice object, struct slice name);
+
 #endif

@@ -100,7 +100,7 @@ struct slice answer_link(struct visit *visit, struct slice link)
         return link;
     buf_init_fixed(&out, storage, size);
     if (route_rewrite_link(&out, link, visit->api->base_url, &visit->route, visit->api->name, x->request.host,
-                           x->tls))
+                           x->tls || (visit->insider && visit->insider->tls)))
         return link;
     return buf_slice(&out);
 }
@@ -229,6 +229,19 @@ void answer_flight(struct visit *visit, struct flight *flight, uint64_t length)
 /* --- our own
  * ----------------------------------------------------------------------------------------------------------
  */
+
+bool answer_begin(struct visit *visit, int status, const char *fields, uint64_t length)
+{
+    struct buf own = own_fields(visit);
+    buf_append_format(&own, "Date: %.*s\r\n%s", SLICE_ARG(server_date()), fields);
+    visit->begun = true;
+    if (own.failed) {
+        server_abort(visit->x);
+        return false;
+    }
+    server_begin(visit->x, status, buf_slice(&own), length);
+    return true;
+}
 
 void answer_problem(struct visit *visit, enum problem problem, const char *detail)
 {

@@ -5,7 +5,7 @@
 
 enum { HEAD_MAX = 8192 };
 
-static const struct insider foreground = {NULL, false}, background = {NULL, true};
+static const struct insider foreground, background = {.background = true};
 
 struct rollout_call {
     struct server_inner *inner;

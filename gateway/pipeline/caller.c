@@ -54,6 +54,7 @@ bool step_caller(struct visit *visit)
 {
     if (visit->insider) {
         visit->caller = visit->insider->caller;
+        caller_retain(visit->caller);
         return true;
     }
     enum caller_outcome outcome = identify(visit);

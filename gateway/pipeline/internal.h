@@ -44,7 +44,7 @@ struct pipeline_settings {
     struct event_rule *dependencies;
     size_t dependency_count;
     struct cache_policy default_policy;
-    uint64_t write_settle_ms, coverage_ms, body_max;
+    uint64_t write_settle_ms, coverage_ms, body_max, leg_ms;
     size_t entry_max;
     bool covered, access_log;
     bool allow_anonymous;
@@ -100,6 +100,7 @@ struct pipeline {
     struct pipeline_settings *settings;
     unsigned active;
     bool cleans;             /* it is the one that forgets old idempotency keys */
+    size_t fanned;           /* bytes that fan-outs hold */
     struct list air;         /* flights whose transfer runs on this worker, or waits for its turn */
     struct loop_timer turns; /* the queue of limit/: armed always */
     struct {
@@ -125,11 +126,14 @@ struct flight;
 struct waiter;
 struct ask;
 struct once;
+struct fanout;
 
 /* Who stands behind a request of the gateway's own (server_inner_start): nobody has to be identified. */
 struct insider {
-    const struct caller *caller; /* for whom, or NULL; lives as long as the request */
+    const struct caller *caller; /* for whom, or NULL */
     bool background;
+    bool tls;         /* … and how they came */
+    uint64_t wait_ms; /* how long they wait at most; 0: as long as they say themselves */
 };
 
 struct visit {
@@ -137,7 +141,8 @@ struct visit {
     struct server_exchange *x;
     struct pipeline_settings *settings; /* retained */
     const struct insider *insider;      /* NULL: a client's request */
-    const struct caller *caller;        /* retained (an insider's is borrowed); NULL: not asked for */
+    struct insider inside;              /* what it points to: its maker may leave before this visit ends */
+    const struct caller *caller;        /* retained; NULL: not asked for */
     const char *rule;                   /* of callers, that refused; or NULL */
     struct route route;
     const struct pipeline_api *api;
@@ -172,6 +177,8 @@ struct visit {
     uint64_t cursor;                   /* body bytes of the flight that were given to the server */
     struct slice link;                 /* the nextLink as this client must see it */
     bool linked;                       /* … has been sent */
+
+    struct fanout *fanout; /* the request goes to several systems; or NULL */
 
     /* Request body on its way up (the private flight's sender). */
     struct slice upload; /* taken from the server, not yet by upstream */
@@ -431,6 +438,9 @@ void answer_kept(struct visit *visit, const struct idempotency_answer *kept);
 void answer_flight(struct visit *visit, struct flight *flight, uint64_t length);
 /* The link as this visit's client must see it; the raw one when it does not point at upstream. */
 struct slice answer_link(struct visit *visit, struct slice link);
+/* Begins an answer of our own making with these field lines, beside those that every answer carries. False:
+ * no memory, and there will be no answer. */
+bool answer_begin(struct visit *visit, int status, const char *fields, uint64_t length);
 /* Our own error. */
 void answer_problem(struct visit *visit, enum problem problem, const char *detail);
 /* `extra`: further members, as problem_body's. */
@@ -454,6 +464,8 @@ bool visit_answer_stale(struct visit *visit, const char *detail);
 /* From now on the client waits for N seconds; without the preference nothing happens. on_done clears the
  * timer. */
 void patience_start(struct visit *visit);
+/* … as it says itself. False: it does not. */
+bool patience_seconds(const struct visit *visit, uint64_t *seconds);
 /* Does a Prefer field say nothing but that? */
 bool patience_is_all(struct slice prefer);
 /* The visit is about to leave its flight, which goes on if it may be of use. */
@@ -490,6 +502,12 @@ bool once_gathers(struct flight *flight);
 void once_landed(struct flight *flight);
 /* It failed; says as which problem. */
 void once_failed(struct flight *flight, enum problem *problem, const char **why);
+
+/* fanout.c: X-Fanout (contract 7) */
+/* Does the request ask for it? Then it is walked on from here. */
+bool fanout_takes(struct visit *visit);
+/* The visit ends. */
+void fanout_clear(struct visit *visit);
 
 /* invalidate.c */
 /* An unsafe request by the gateway's own clients is about to go up. */

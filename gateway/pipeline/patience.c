@@ -27,13 +27,16 @@ bool patience_is_all(struct slice prefer)
 }
 
 /* The first one counts (RFC 7240 2). */
-static bool find_wait(const struct http_fields *fields, uint64_t *seconds)
+bool patience_seconds(const struct visit *visit, uint64_t *seconds)
 {
     struct http_members it = {0};
     struct slice member;
-    while (http_member_next(fields, FIELD_PREFER, &it, &member))
-        if (is_wait(member, seconds))
-            return true;
+    while (http_member_next(&visit->x->request.fields, FIELD_PREFER, &it, &member)) {
+        if (!is_wait(member, seconds))
+            continue;
+        *seconds = *seconds < PATIENCE_MAX_S ? *seconds : PATIENCE_MAX_S;
+        return true;
+    }
     return false;
 }
 
@@ -67,17 +70,17 @@ static void on_over(struct loop_timer *timer)
 bool patience_given(const struct visit *visit)
 {
     uint64_t seconds;
-    return find_wait(&visit->x->request.fields, &seconds);
+    return patience_seconds(visit, &seconds);
 }
 
 void patience_start(struct visit *visit)
 {
     struct loop *loop = visit->pipeline->loop;
-    uint64_t seconds;
-    if (visit->patience.deadline > 0 || !find_wait(&visit->x->request.fields, &seconds))
+    uint64_t seconds, most = visit->insider ? visit->insider->wait_ms : 0;
+    bool given = patience_seconds(visit, &seconds);
+    if (visit->patience.deadline > 0 || (!given && most == 0))
         return;
-    if (seconds > PATIENCE_MAX_S)
-        seconds = PATIENCE_MAX_S;
-    if (loop_timer_set(loop, &visit->patience, loop_now(loop) + seconds * 1000, on_over))
+    uint64_t wait = given && (most == 0 || seconds * 1000 < most) ? seconds * 1000 : most;
+    if (loop_timer_set(loop, &visit->patience, loop_now(loop) + wait, on_over))
         return; /* no memory for a timer: a preference need not be honoured */
 }

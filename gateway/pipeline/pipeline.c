@@ -127,8 +127,7 @@ unsigned pipeline_active(const struct pipeline *pipeline)
 static void leave(struct visit *visit)
 {
     discover_clear(visit);
-    if (!visit->insider)
-        caller_release(visit->caller);
+    caller_release(visit->caller);
     pipeline_settings_release(visit->settings);
     visit->pipeline->active--;
 }
@@ -412,6 +411,7 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
     access_done(visit, outcome);
     flight_detach(visit);
     once_done(visit);
+    fanout_clear(visit);
     loop_timer_clear(visit->pipeline->loop, &visit->patience);
     if (visit->entry)
         cache_release(visit->entry);
@@ -444,7 +444,7 @@ static bool too_large(const struct visit *visit)
 
 void visit_walk_on(struct visit *visit)
 {
-    if (!step_credential(visit))
+    if (fanout_takes(visit) || !step_credential(visit))
         return;
     if (!strip_include_data(visit) || !prepare_query(visit)) {
         refuse(visit, PROBLEM_OVERLOADED, "out of memory");
@@ -482,7 +482,10 @@ static void on_request(void *owner, struct server_exchange *x)
     }
     visit->pipeline = pipeline;
     visit->x = x;
-    visit->insider = x->from;
+    if (x->from) {
+        visit->inside = *(const struct insider *)x->from;
+        visit->insider = &visit->inside;
+    }
     visit->settings = pipeline->settings;
     visit->settings->refs++;
     pipeline->active++;

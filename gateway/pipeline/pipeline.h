@@ -47,6 +47,7 @@ struct pipeline_options {
     bool covered;         /* they are known to work for every credential */
     size_t entry_max;
     uint64_t body_max;
+    uint64_t leg_ms; /* until one of several systems has answered */
     bool access_log;
     bool allow_anonymous; /* who presents no key is let in, also when there are keys */
 };

@@ -101,6 +101,7 @@ int pipeline_settings_create(const struct pipeline_options *options, struct pipe
     s->coverage_ms = options->coverage_ms;
     s->covered = options->covered;
     s->body_max = options->body_max;
+    s->leg_ms = options->leg_ms;
     s->entry_max = options->entry_max;
     s->access_log = options->access_log;
     s->allow_anonymous = options->allow_anonymous;

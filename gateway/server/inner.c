@@ -72,7 +72,8 @@ static void tell(struct loop_task *task)
     arena_init(&arena, NULL, 0, HEAD_MAX);
     if (!inner->cancelled) {
         if (read_head(inner, &arena, &head, &body))
-            answer = (struct server_inner_answer){head.status, &head.fields, body};
+            answer = (struct server_inner_answer){head.status, false, &head.fields, body};
+        answer.outgrown = inner->out.failed;
         inner->on_answer(inner->user, &answer);
     }
     arena_reset(&arena);

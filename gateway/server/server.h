@@ -118,7 +118,8 @@ void server_close(struct server *server, void (*on_closed)(void *arg), void *arg
 
 struct server_inner;
 struct server_inner_answer {
-    int status; /* 0: it was cut, was too large, or there was no memory */
+    int status;    /* 0: it was cut, was too large, or there was no memory */
+    bool outgrown; /* … one of the last two */
     const struct http_fields *fields;
     struct slice body;
 };

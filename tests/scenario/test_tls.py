@@ -145,6 +145,8 @@ def test_links_say_https(secure, origin):
         {"people": [], "_metadata": {"next": "x", "nextLink": f"{origin.url}/api/people?next=x"}}).encode())
     value = secure.get("/crm/people").json()
     assert value["_metadata"]["nextLink"].startswith(f"https://localhost:{secure.data_port}/"), value
+    joined = secure.get("/crm/people", headers={"X-Fanout": "all"}).json()  # through a request of the gateway's own
+    assert joined["results"][0]["body"] == value
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that the old versions are old is the point

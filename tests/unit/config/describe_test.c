@@ -38,7 +38,7 @@ static const char everything[] =
     " \"limits\": { \"tenant\": { \"rate\": \"7/m\", \"burst\": 1, \"concurrency\": 2, \"max_wait\": \"0s\","
     " \"shadow\": true }, \"client\": {\"rate\": \"1/h\"} },"
     " \"timeouts\": { \"connect\": \"1s\", \"first_byte\": \"2s\", \"idle\": \"3s\", \"total\": \"4s\","
-    " \"client_header\": \"5s\", \"client_idle\": \"6s\", \"drain\": \"7s\" },"
+    " \"client_header\": \"5s\", \"client_idle\": \"6s\", \"fanout\": \"8s\", \"drain\": \"7s\" },"
     " \"sizes\": { \"request_head\": \"2KiB\", \"request_body\": \"3B\", \"webhook_body\": \"4KiB\" },"
     " \"webhooks\": { \"public_url\": \"https://hooks.example.com\", \"signature\": \"body-hex\", "
     "\"coverage\": \"1h\","

@@ -33,6 +33,7 @@ static void the_defaults(void **state)
     assert_int_equal(c->timeouts.total, 120 * SECOND);
     assert_int_equal(c->timeouts.client_header, 10 * SECOND);
     assert_int_equal(c->timeouts.client_idle, 75 * SECOND);
+    assert_int_equal(c->timeouts.fanout, 15 * SECOND);
     assert_int_equal(c->timeouts.drain, 30 * SECOND);
     assert_int_equal(c->sizes.request_head, 32u << 10);
     assert_int_equal(c->sizes.request_body, 10u << 20);
