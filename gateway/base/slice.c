@@ -1,17 +1,19 @@
 #include "base/slice.h"
 
-static unsigned char lower(char c)
+/* The next eight bytes, or what there is of them and zeros. */
+static uint64_t eight(struct slice s, size_t at)
 {
-    unsigned char u = (unsigned char)c;
-    return u >= 'A' && u <= 'Z' ? (unsigned char)(u | 0x20) : u;
+    uint64_t bytes = 0;
+    memcpy(&bytes, s.ptr + at, s.len - at < sizeof bytes ? s.len - at : sizeof bytes);
+    return bytes;
 }
 
 bool slice_equal_nocase(struct slice a, struct slice b)
 {
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.ptr[i]) != lower(b.ptr[i]))
+    for (size_t i = 0; i < a.len; i += sizeof(uint64_t)) {
+        if (slice_lower_eight(eight(a, i)) != slice_lower_eight(eight(b, i)))
             return false;
     }
     return true;

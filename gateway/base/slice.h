@@ -46,6 +46,16 @@ static inline struct slice slice_skip(struct slice s, size_t n)
     return (struct slice){n > 0 ? s.ptr + n : s.ptr, s.len - n};
 }
 
+/* Eight bytes at once, ASCII letters in lower case. */
+static inline uint64_t slice_lower_eight(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t low = bytes & ones * 0x7f; /* no carry from one byte to the next */
+    uint64_t from_a = low + ones * (0x80 - 'A'), behind_z = low + ones * (0x7f - 'Z');
+    uint64_t upper = (from_a ^ behind_z) & ~bytes & ones * 0x80;
+    return bytes | upper >> 2;
+}
+
 /* ASCII case-insensitive comparison. */
 bool slice_equal_nocase(struct slice a, struct slice b);
 

@@ -46,18 +46,15 @@ static const uint8_t by_length[NAME_MAX_LENGTH + 1][SAME_LENGTH_MAX + 1] = {
 
 _Static_assert(FIELD_COUNT <= UINT8_MAX, "ids fit the rows of by_length");
 
-static char to_lower(char c)
-{
-    return (char)(c + ((unsigned char)(c - 'A') < 26 ? 'a' - 'A' : 0));
-}
-
 enum field_id field_lookup(struct slice name)
 {
-    char lower[NAME_MAX_LENGTH];
+    uint64_t words[(NAME_MAX_LENGTH + 7) / 8] = {0};
+    const char *lower = (const char *)words;
     if (name.len > NAME_MAX_LENGTH || by_length[name.len][0] == FIELD_UNKNOWN)
         return FIELD_UNKNOWN;
-    for (size_t i = 0; i < name.len; i++)
-        lower[i] = to_lower(name.ptr[i]);
+    memcpy(words, name.ptr, name.len);
+    for (size_t i = 0; i * sizeof *words < name.len; i++)
+        words[i] = slice_lower_eight(words[i]);
     const char last = lower[name.len - 1];
     for (const uint8_t *id = by_length[name.len]; *id != FIELD_UNKNOWN; id++) {
         const char *known = table[*id].name.ptr;

@@ -24,6 +24,34 @@ static void compares_without_case(void **state)
     assert_false(slice_equal_nocase(text("\xC4"), text("\xE4")));
 }
 
+/* Every byte, at every place, between neighbours that a carry would change. */
+static void lowers_eight_bytes(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 256; c++)
+        for (unsigned at = 0; at < 8; at++)
+            for (unsigned beside = 0; beside < 256; beside += 51) {
+                unsigned char in[8], out[8];
+                uint64_t word;
+                memset(in, (int)beside, sizeof in);
+                in[at] = (unsigned char)c;
+                memcpy(&word, in, sizeof word);
+                word = slice_lower_eight(word);
+                memcpy(out, &word, sizeof out);
+                for (unsigned i = 0; i < 8; i++)
+                    assert_int_equal(out[i], in[i] >= 'A' && in[i] <= 'Z' ? in[i] + 32 : in[i]);
+            }
+    char a[20] = "ABCDEFGHIJKLMNOPQRS", b[20] = "abcdefghijklmnopqrs";
+    for (size_t len = 0; len < sizeof a; len++) {
+        assert_true(slice_equal_nocase(slice_of(a, len), slice_of(b, len)));
+        if (len == 0)
+            continue;
+        b[len - 1] ^= 1;
+        assert_false(slice_equal_nocase(slice_of(a, len), slice_of(b, len)));
+        b[len - 1] ^= 1;
+    }
+}
+
 static void trims_spaces_and_tabs_only(void **state)
 {
     (void)state;
@@ -165,10 +193,11 @@ static void skips_nothing_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compares_without_case), cmocka_unit_test(trims_spaces_and_tabs_only),
-        cmocka_unit_test(finds_and_cuts),        cmocka_unit_test(reads_strict_decimals),
-        cmocka_unit_test(matches_globs),         cmocka_unit_test(glob_does_not_explode),
-        cmocka_unit_test(compares_secrets),      cmocka_unit_test(skips_nothing_of_nothing),
+        cmocka_unit_test(compares_without_case),      cmocka_unit_test(lowers_eight_bytes),
+        cmocka_unit_test(trims_spaces_and_tabs_only), cmocka_unit_test(finds_and_cuts),
+        cmocka_unit_test(reads_strict_decimals),      cmocka_unit_test(matches_globs),
+        cmocka_unit_test(glob_does_not_explode),      cmocka_unit_test(compares_secrets),
+        cmocka_unit_test(skips_nothing_of_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
