@@ -32,7 +32,7 @@ enum {
     X(AUTHORIZATION, "authorization", FIELD_IDENTITY)                                                        \
     X(CACHE_CONTROL, "cache-control", FIELD_RESPONSE_OWN)                                                    \
     X(CACHE_STATUS, "cache-status", FIELD_RESPONSE_OWN)                                                      \
-    X(CDN_CACHE_CONTROL, "cdn-cache-control", FIELD_RESPONSE_OWN)                                            \
+    X(CDN_CACHE_CONTROL, "cdn-cache-control", 0)                                                             \
     X(CONNECTION, "connection", FIELD_HOP)                                                                   \
     X(CONTENT_ENCODING, "content-encoding", 0)                                                               \
     X(CONTENT_LENGTH, "content-length", FIELD_FRAMING | FIELD_SINGLE)                                        \

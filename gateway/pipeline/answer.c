@@ -6,13 +6,17 @@ enum { ANSWER_FIELDS_MAX = 1024 };
 /* --- fields
  * ----------------------------------------------------------------------------------------------------- */
 
-void answer_put_end_to_end(struct buf *out, const struct http_fields *fields)
+void answer_put_end_to_end(struct buf *out, const struct http_fields *fields,
+                           const struct cache_policy *policy)
 {
     for (size_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->at[i];
         if (field_flags(field->id) & (FIELD_HOP | FIELD_FRAMING | FIELD_RESPONSE_OWN))
             continue;
         if (http_connection_names(fields, field->name))
+            continue;
+        /* Where clients get private answers nobody in front of them may keep one (RFC 9213 3.1). */
+        if (field->id == FIELD_CDN_CACHE_CONTROL && !cache_policy_is_plain(policy))
             continue;
         buf_append_slice(out, field->name);
         buf_append_text(out, ": ");
@@ -24,7 +28,7 @@ void answer_put_end_to_end(struct buf *out, const struct http_fields *fields)
 void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight)
 {
     cache_write_control(out, fields, flight->query.policy);
-    answer_put_end_to_end(out, fields);
+    answer_put_end_to_end(out, fields, flight->query.policy);
     /* It is not from our cache, but it may have aged in another one (RFC 9111 5.1). */
     struct slice age = http_value(fields, FIELD_AGE);
     uint64_t seconds;

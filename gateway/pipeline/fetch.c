@@ -262,7 +262,7 @@ static void on_interim(void *user, const struct http_response *head)
     struct flight *flight = user;
     struct buf block;
     buf_init(&block, 16 * 1024);
-    answer_put_end_to_end(&block, &head->fields);
+    answer_put_end_to_end(&block, &head->fields, flight->query.policy);
     pthread_mutex_lock(&flight->lock);
     list_each (node, &flight->waiters) {
         struct waiter *waiter = container_of(node, struct waiter, node);
@@ -515,6 +515,7 @@ static bool start_transfer(struct flight *flight, bool fresh_token)
         struct upstream_request request = {
             .origin = &flight->api->origin,
             .host = flight->api->host,
+            .again = flight->tries > 0,
             .caller = digest_hash(flight->subject.credential),
             .deadline_ms = flight->deadline_ms,
             .method = flight->method,

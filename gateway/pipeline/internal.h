@@ -427,7 +427,8 @@ const struct http_field *forward_authorization(const struct visit *visit);
 
 /* answer.c */
 /* Appends what of an answer's fields is neither about the connection nor the gateway's own to say. */
-void answer_put_end_to_end(struct buf *out, const struct http_fields *fields);
+void answer_put_end_to_end(struct buf *out, const struct http_fields *fields,
+                           const struct cache_policy *policy);
 /* Appends an answer's end-to-end fields as lines for clients. */
 void answer_put_fields(struct buf *out, const struct http_fields *fields, const struct flight *flight);
 /* Answers from an entry: conditions, ranges, splice and all. age_ms is the entry's present age. */

@@ -117,7 +117,14 @@ bool breaker_admit(struct breaker *b, uint64_t caller, uint64_t now_ms, struct b
         return false;
     if (b->state == UPSTREAM_CIRCUIT_OPEN)
         half_open(b);
-    *ticket = (struct breaker_ticket){true, b->state == UPSTREAM_HALF_OPEN, b->epoch, caller, now_ms};
+    *ticket = (struct breaker_ticket){
+        .held = true,
+        .probe = b->state == UPSTREAM_HALF_OPEN,
+        .epoch = b->epoch,
+        .caller = caller,
+        .begun_ms = now_ms,
+        .settled = b->settled,
+    };
     if (ticket->probe)
         b->probes++;
     return true;
@@ -141,6 +148,16 @@ static void settle_probe(struct breaker *b, enum breaker_outcome outcome, uint64
     }
 }
 
+/* Does the failure lengthen the row? */
+static bool is_next(struct breaker *b, const struct breaker_ticket *ticket, unsigned weight)
+{
+    if (b->row == 0)
+        b->row_began = b->settled;
+    else if (weight == 1 && (ticket->again || ticket->settled < b->row_began))
+        return false;
+    return true;
+}
+
 static void count_bad(struct breaker *b, const struct breaker_ticket *ticket, enum breaker_outcome outcome,
                       uint64_t now_ms)
 {
@@ -151,6 +168,8 @@ static void count_bad(struct breaker *b, const struct breaker_ticket *ticket, en
         b->row = b->row_broken = 0; /* failures that far apart are no row */
     b->last_bad_ms = now_ms;
     slot->bad++;
+    if (!is_next(b, ticket, weight))
+        weight = 0;
     b->row += weight;
     if (outcome == BREAKER_BAD_ANSWER) {
         slot->bad_callers |= bit_of(ticket->caller);
@@ -179,6 +198,7 @@ void breaker_settle(struct breaker *b, const struct breaker_ticket *ticket, enum
         settle_probe(b, outcome, now_ms, dice);
         return;
     }
+    b->settled++;
     if (outcome == BREAKER_GOOD)
         count_good(b, ticket, now_ms);
     if (outcome == BREAKER_GOOD || outcome == BREAKER_UNKNOWN)

@@ -5,7 +5,9 @@
  *   CLOSED --too many failures--> OPEN --its interval is over--> HALF_OPEN --enough good probes--> CLOSED
  *                                  ^------------- a bad probe -------'
  *
- * Too many: failures in a row, or their share in a sliding window. A timeout weighs as much as a whole row
+ * Too many: failures in a row, or their share in a sliding window. Of a row are requests that began after its
+ * first failure was known, and no further tries: what many had under way at one moment says as much as one
+ * failure, and may have been one caller's (or a test suite's) doing. A timeout weighs as much as a whole row
  * when nothing has gone well since its request began: the host says nothing to anybody. Bad answers of one
  * caller's alone (one credential behind Rollout is broken) don't open it while others' requests go well.
  */
@@ -18,7 +20,7 @@ enum {
     BREAKER_SLOTS = 10, /* of a second each: the window */
     BREAKER_SLOT_MS = 1000,
     BREAKER_ROW = 5,             /* failures without a success between them: refused, reset, silent … */
-    BREAKER_ROW_ANSWERS = 10,    /* … or bad answers, too: somebody is there */
+    BREAKER_ROW_ANSWERS = 8,     /* … or bad answers, too: somebody is there */
     BREAKER_VOLUME = 20,         /* outcomes in the window before their share counts */
     BREAKER_SHARE = 50,          /* per cent */
     BREAKER_OPEN_MS = 1000,      /* the first interval; it doubles with each bad probe … */
@@ -50,6 +52,8 @@ struct breaker {
     struct breaker_slot slots[BREAKER_SLOTS];
     unsigned row;        /* failures since the last success */
     unsigned row_broken; /* of them: not answers */
+    uint64_t settled;    /* outcomes, ever */
+    uint64_t row_began;  /* `settled` when the row's first failure was known */
     uint64_t last_good_ms, last_bad_ms, closed_ms, until_ms, interval_ms;
     unsigned probes, good_probes;
 };
@@ -57,8 +61,10 @@ struct breaker {
 /* What a request was let through with; given back once with its outcome. */
 struct breaker_ticket {
     bool held, probe;
+    bool again; /* a further try of the same request: the caller's to set */
     unsigned epoch;
     uint64_t caller, begun_ms;
+    uint64_t settled; /* the breaker's, when it was let through */
 };
 
 /* May a request go now? Fills the ticket when it may. */

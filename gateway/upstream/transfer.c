@@ -373,6 +373,7 @@ struct upstream_transfer *upstream_start(struct upstream *upstream, const struct
         transfer_fail(t, UPSTREAM_OPEN, "the host is failing: not tried until the next probe");
         return t;
     }
+    t->ticket.again = request->again;
     counter_add(&upstream->transfers, 1);
     begin_or_wait(t, pool);
     if (t->timer.index == 0 && t->state != TRANSFER_FAILED)

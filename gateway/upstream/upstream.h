@@ -123,6 +123,7 @@ struct upstream_hooks {
 struct upstream_request {
     const struct upstream_origin *origin;
     struct upstream_host *host; /* or NULL; outlives the transfer */
+    bool again;                 /* a further try of a request that failed before */
     uint64_t caller;            /* hash of whose request it is: one caller's bad answers are not the host's */
     uint64_t deadline_ms; /* of the whole, from upstream_deadline for an earlier try; 0: total_ms from now */
     enum method method;

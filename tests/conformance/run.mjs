@@ -105,12 +105,6 @@ async function stop (child) {
   await once(child, 'exit')
 }
 
-/* Those that let the origin fail stand together in the suite; as many in a row would be a dead origin to the circuit breaker. */
-function spread (tests) {
-  const step = 16
-  return Array.from({ length: step }, (_, start) => tests.filter((_, i) => i % step === start)).flat()
-}
-
 async function runSuite (base) {
   const load = file => import(path.join(options.suite, file))
   const { runTests, getResults } = await load('client/runner.mjs')
@@ -118,13 +112,13 @@ async function runSuite (base) {
   const { default: request } = await import(path.join(here, 'node_modules', 'node-fetch', 'lib', 'index.js'))
   const all = tests.flatMap(group => group.tests).filter(test => !options.test || test.id === options.test)
   if (options.test) for (const test of all) test.dump = true
-  await runTests([{ tests: spread(all) }], request, false, base, 25)
+  await runTests([{ tests: all }], request, false, base, 25)
   const results = getResults()
   return all.filter(test => test.id in results).map(test => ({
     id: test.id,
     kind: test.kind ?? 'required',
     passed: results[test.id] === true,
-    why: results[test.id] === true ? '' : results[test.id].join(': ')
+    why: results[test.id] === true ? '' : results[test.id].join(': ').slice(0, 120)
   }))
 }
 

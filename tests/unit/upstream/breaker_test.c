@@ -45,7 +45,7 @@ static const struct history {
 } histories[] = {
     {"one short of a row", "xxxx", 10, false},
     {"a row", "xxxxx", 10, true},
-    {"a row of bad answers", "5555555555", 10, true},
+    {"a row of bad answers", "55555555", 10, true},
     {"a success between", "xxxxgxxxx", 10, false},
     {"what says nothing neither helps nor hurts", "xxuuxux", 10, false},
     {"… nor breaks a row", "xxuxuxx", 10, true},
@@ -57,9 +57,9 @@ static const struct history {
     {"old failures leave the window", "gxgxgxgxgxgxgxgxgxgx", 3000, false},
     {"a timeout and nothing else", "s", 10, true},
     {"one caller's bad answers while another fares well", "G55555555555555555555555G55555", 10, false},
-    {"… but two callers' open it", "Gfffff55555", 10, true},
+    {"… but two callers' open it", "Gffff5555", 10, true},
     {"one caller's resets are the host's", "Gxxxxx", 10, true},
-    {"one caller's bad answers when nobody else asks", "ggg5555555555", 10, true},
+    {"one caller's bad answers when nobody else asks", "ggg55555555", 10, true},
 };
 
 static bool play(struct breaker *b, char letter, uint64_t now)
@@ -99,6 +99,27 @@ static void test_histories(void **state)
         if ((b.state == UPSTREAM_CIRCUIT_OPEN) != h->open)
             fail_msg("%s: %s", h->what, upstream_circuit_name(b.state));
     }
+}
+
+/* What was under way when the first one failed, and further tries, are no row; what begins then is. */
+static void test_a_burst_is_no_row(void **state)
+{
+    struct breaker b = {0};
+    struct breaker_ticket burst[BREAKER_ROW_ANSWERS + 1], again;
+    (void)state;
+    for (int i = 0; i <= BREAKER_ROW_ANSWERS; i++)
+        assert_true(breaker_admit(&b, 1, start, &burst[i]));
+    for (int i = 0; i <= BREAKER_ROW_ANSWERS; i++)
+        breaker_settle(&b, &burst[i], BREAKER_BAD, start + 1, 0);
+    for (int i = 0; i < BREAKER_ROW; i++) {
+        assert_true(breaker_admit(&b, 1, start + 2, &again));
+        again.again = true;
+        breaker_settle(&b, &again, BREAKER_BAD, start + 2, 0);
+    }
+    assert_int_equal(b.state, UPSTREAM_CLOSED);
+    for (int i = 1; i < BREAKER_ROW; i++)
+        assert_true(request(&b, 1, start + 3, BREAKER_BAD));
+    assert_int_equal(b.state, UPSTREAM_CIRCUIT_OPEN);
 }
 
 /* A timeout while others were answered is one failure like any other. */
@@ -337,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histories),
+        cmocka_unit_test(test_a_burst_is_no_row),
         cmocka_unit_test(test_timeout_among_successes),
         cmocka_unit_test(test_open_refuses_until_the_interval_is_over),
         cmocka_unit_test(test_half_open_lets_few_through),
