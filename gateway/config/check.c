@@ -1,5 +1,6 @@
 /* What two values must agree on. One value alone is judged where it is read. */
 #include "config/config_internal.h"
+#include "http/url.h"
 
 enum { DISK_MIN = 1 << 20 };
 
@@ -77,11 +78,10 @@ static void check_upstreams(struct parser *p)
     }
 }
 
-/* Empty: not given, or already reported. */
-static void check_api(struct parser *p, struct slice api)
+/* Empty: not given, or already reported. The path is the name's. */
+static void check_api_name(struct parser *p, struct slice api)
 {
     struct suggestion near = {NULL, 0};
-    const size_t mark = parser_push(p, SLICE("api"));
     bool found = api.len == 0;
     for (size_t i = 0; i < p->config->upstream_count && !found; i++) {
         const struct slice name = p->config->upstreams[i].name;
@@ -94,7 +94,59 @@ static void check_api(struct parser *p, struct slice api)
                       SLICE_ARG(api), near.best);
     else if (!found)
         parser_report(p, "found \"%.*s\", expected a name under \"upstreams\"", SLICE_ARG(api));
+}
+
+static void check_api(struct parser *p, struct slice api)
+{
+    const size_t mark = parser_push(p, SLICE("api"));
+    check_api_name(p, api);
     parser_pop(p, mark);
+}
+
+static void check_connectors(struct parser *p)
+{
+    for (size_t i = 0; i < p->config->connector_count; i++) {
+        const struct config_connector *connector = &p->config->connectors[i];
+        const size_t mark = parser_push(p, SLICE("connectors"));
+        parser_push(p, connector->app_key);
+        parser_push(p, SLICE("apis"));
+        for (size_t j = 0; j < connector->api_count; j++) {
+            const size_t item = parser_push_index(p, j);
+            check_api_name(p, connector->apis[j]);
+            parser_pop(p, item);
+        }
+        parser_pop(p, mark);
+    }
+}
+
+/* --- front ends ------------------------------------------------------------------------------- */
+
+/* As a browser writes it (RFC 6454 6.2): in lower case, without a path and without the usual port. */
+static bool is_origin(struct slice text)
+{
+    struct url url;
+    if (!url_parse(text, &url) || url.authority.ptr + url.authority.len != text.ptr + text.len)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] >= 'A' && text.ptr[i] <= 'Z')
+            return false;
+    return url.authority.len == url.host.len || url.port != (url.https ? 443 : 80);
+}
+
+static void check_origins(struct parser *p)
+{
+    for (size_t i = 0; i < p->config->link.allowed_origin_count; i++) {
+        const struct slice origin = p->config->link.allowed_origins[i];
+        if (origin.len == 0 || is_origin(origin))
+            continue;
+        const size_t mark = p->path.len;
+        buf_append_format(&p->path, "link.allowed_origins[%zu]", i);
+        parser_report(p,
+                      "found \"%.*s\", expected an origin as browsers write it: "
+                      "\"https://app.example.com\", in lower case, no path, no usual port",
+                      SLICE_ARG(origin));
+        parser_pop(p, mark);
+    }
 }
 
 /* --- cache ------------------------------------------------------------------------------------ */
@@ -210,6 +262,8 @@ void check_config(struct parser *p)
 {
     check_listeners(p);
     check_upstreams(p);
+    check_connectors(p);
+    check_origins(p);
     check_cache(p);
     check_subscribers(p);
 }

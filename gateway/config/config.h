@@ -56,6 +56,12 @@ struct config_limit {
     bool shadow;
 };
 
+struct config_connector {
+    struct slice app_key;     /* in any spelling */
+    const struct slice *apis; /* at least one */
+    size_t api_count;
+};
+
 struct config_subscriber {
     struct slice name, url;
     const char *ca;                       /* NULL: the system's */
@@ -82,6 +88,16 @@ struct config {
     } rollout;
     const struct config_upstream *upstreams; /* the seven of Rollout, or exactly those that the file names */
     size_t upstream_count;
+    struct {
+        bool enabled;
+        uint64_t negative_ttl_ms;
+    } discovery;
+    struct {
+        const struct slice *allowed_origins; /* "https://app.example.com" */
+        size_t allowed_origin_count;
+    } link;
+    const struct config_connector *connectors; /* beside the shipped table, before it */
+    size_t connector_count;
     struct {
         uint64_t memory, entry_max;
         uint64_t disk; /* 0: no copy; CONFIG_ABSENT: not given, 4 x memory, at most 16 GiB */

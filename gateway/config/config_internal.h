@@ -57,6 +57,7 @@ struct field {
     bool cstr, as_text, literal; /* literal: ${NAME} is not expanded */
     bool hidden;                 /* what stands there is never quoted */
     bool query;                  /* of URLs: may have one */
+    bool segments;               /* of maps: the names begin paths that clients call */
     /* Of list items, before the file's object is read; of objects and items, afterwards, with what the file
      * gave. */
     void (*prepare)(const struct config *config, void *item);
@@ -67,7 +68,8 @@ struct field {
 extern const struct field config_table[];
 /* Its parts: offsets in what their name says. */
 extern const struct field table_listener[], table_admin_listener[], table_secret[], table_limit[],
-    table_freshness[], table_upstream[], table_rule[], table_dependency[], table_subscriber[];
+    table_freshness[], table_upstream[], table_rule[], table_dependency[], table_subscriber[],
+    table_connector[];
 const struct field *table_find(const struct field *fields, struct slice key);
 
 /* --- the parser ------------------------------------------------------------------------------- */

@@ -121,7 +121,7 @@ static void append_standard(const struct field *field, json_t *given, struct buf
     if (field->required)
         buf_append_text(out, "required");
     else if (field->kind == FIELD_MAP)
-        buf_append_text(out, "see below");
+        buf_append_text(out, field->standard ? "see below" : "`{}`");
     else if (field->kind == FIELD_OBJECT)
         return;
     else if (field->kind == FIELD_LIST)

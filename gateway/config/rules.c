@@ -55,7 +55,8 @@ void parse_list(struct parser *p, const struct field *field, json_t *value, void
     store_items(field, base, items, count);
 }
 
-/* --- maps: upstreams -------------------------------------------------------------------------- */
+/* --- maps: upstreams, connectors --------------------------------------------------------------------------
+ */
 
 /* A name is a segment of the paths that clients call: nothing that could be read in two ways. */
 static bool is_map_name(const struct field *field, struct slice name)
@@ -78,7 +79,7 @@ static void check_map_name(struct parser *p, const struct field *field, struct s
             "not a usable name, expected 1 to 64 letters, digits or one of %s, the first a letter or digit",
             field->alphabet);
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
-        if (slice_equal(name, slice_from(reserved[i])))
+        if (field->segments && slice_equal(name, slice_from(reserved[i])))
             parser_report(p, "not a usable name, the gateway's own paths begin with /%s", reserved[i]);
 }
 

@@ -355,6 +355,33 @@ static const struct field admin_fields[] = {
     {0},
 };
 
+static const struct field discovery_fields[] = {
+    {.key = "enabled",
+     .kind = FIELD_BOOL,
+     .offset = offsetof(struct config, discovery.enabled),
+     .standard = "true",
+     .sentence = "Looks a tenant that nothing is mapped for up at Rollout (needs `core` under `upstreams`)."},
+    {.key = "negative_ttl",
+     .kind = FIELD_DURATION,
+     .offset = offsetof(struct config, discovery.negative_ttl_ms),
+     .standard = "\"30s\"",
+     .min = SECOND,
+     .max = HOUR,
+     .sentence = "How long it is remembered that the look-up brought nothing."},
+    {0},
+};
+
+static const struct field link_fields[] = {
+    {.key = "allowed_origins",
+     .kind = FIELD_NAMES,
+     .offset = offsetof(struct config, link.allowed_origins),
+     .count_offset = offsetof(struct config, link.allowed_origin_count),
+     .max = 64,
+     .sentence = "Origins of front ends whose pages may call `/link/…` (`https://app.example.com`), exactly "
+                 "as browsers write them: CORS."},
+    {0},
+};
+
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"json", "text", NULL};
 _Static_assert(LOG_DEBUG == 0 && LOG_INFO == 1 && LOG_WARN == 2 && LOG_ERROR == 3, "the order of levels[]");
@@ -437,9 +464,25 @@ const struct field config_table[] = {
      .min = 1,
      .max = 64,
      .alphabet = "._-",
+     .segments = true,
      .standard = upstreams_standard,
      .sentence = "The APIs by their name in paths. Given, it replaces the default as a whole: nothing else "
                  "is served."},
+    {.key = "connectors",
+     .kind = FIELD_MAP,
+     .offset = offsetof(struct config, connectors),
+     .fields = table_connector,
+     .count_offset = offsetof(struct config, connector_count),
+     .size = sizeof(struct config_connector),
+     .max = 256,
+     .alphabet = "._-",
+     .sentence = "Which APIs the accounts of a connected system serve, by its app key, where the shipped "
+                 "table does not say it or says it otherwise."},
+    {.key = "discovery",
+     .kind = FIELD_OBJECT,
+     .fields = discovery_fields,
+     .sentence = "Finding the accounts of tenants at Rollout."},
+    {.key = "link", .kind = FIELD_OBJECT, .fields = link_fields, .sentence = "The Rollout Link endpoints."},
     {.key = "cache",
      .kind = FIELD_OBJECT,
      .fields = cache_fields,

@@ -272,6 +272,19 @@ const struct field table_dependency[] = {
     {0},
 };
 
+const struct field table_connector[] = {
+    {.key = "apis",
+     .kind = FIELD_NAMES,
+     .offset = offsetof(struct config_connector, apis),
+     .required = true,
+     .count_offset = offsetof(struct config_connector, api_count),
+     .min = 1,
+     .max = 16,
+     .alphabet = "._-",
+     .sentence = "Names under `upstreams`."},
+    {0},
+};
+
 const struct field table_subscriber[] = {
     {.key = "name",
      .kind = FIELD_TEXT,

@@ -9,8 +9,9 @@
 #define SECRET "{ \"env\": NAME } or { \"file\": PATH }: a secret never stands in the configuration itself\n"
 #define KEYS                                                                                                 \
     "unknown key, expected \"listen\", \"allow_anonymous\", \"workers\", \"data_dir\", \"rollout\", "        \
-    "\"upstreams\", \"cache\", \"limits\", \"timeouts\", \"sizes\", \"webhooks\", \"admin\", \"log\" or "    \
-    "\"cluster\"\n"
+    "\"upstreams\", \"connectors\", \"discovery\", \"link\", \"cache\", \"limits\", \"timeouts\", "          \
+    "\"sizes\", "                                                                                            \
+    "\"webhooks\", \"admin\", \"log\" or \"cluster\"\n"
 #define ADDRESS  "expected \"host:port\", \"[v6]:port\" or \"unix:/path\"\n"
 #define URL      "an absolute http:// or https:// URL without user name, query or fragment\n"
 #define REDIS    "a redis:// or rediss:// URL without user name or password\n"
@@ -236,6 +237,32 @@ static void upstreams_that_cannot_be(void **state)
     check_rows(rows, COUNT(rows));
 }
 
+#define ORIGIN                                                                                               \
+    ", expected an origin as browsers write it: \"https://app.example.com\", in lower case, no path, no "    \
+    "usual "                                                                                                 \
+    "port\n"
+
+static void connectors_and_origins_that_cannot_be(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"connectors\": {\"lofty\": {\"apis\": [\"crn\"]}}}",
+         "connectors.lofty.apis[0]: found \"crn\", expected a name under \"upstreams\"; did you mean "
+         "\"crm\"?\n"},
+        {"{\"connectors\": {\"lofty\": {\"apis\": []}}}",
+         "connectors.lofty.apis: found 0 entries, expected 1 to 16\n"},
+        {"{\"link\": {\"allowed_origins\": [\"*\"]}}", "link.allowed_origins[0]: found \"*\"" ORIGIN},
+        {"{\"link\": {\"allowed_origins\": [\"null\"]}}", "link.allowed_origins[0]: found \"null\"" ORIGIN},
+        {"{\"link\": {\"allowed_origins\": [\"https://a.example/\"]}}",
+         "link.allowed_origins[0]: found \"https://a.example/\"" ORIGIN},
+        {"{\"link\": {\"allowed_origins\": [\"https://a.example:443\"]}}",
+         "link.allowed_origins[0]: found \"https://a.example:443\"" ORIGIN},
+        {"{\"link\": {\"allowed_origins\": [\"https://A.example\"]}}",
+         "link.allowed_origins[0]: found \"https://A.example\"" ORIGIN},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows));
+}
+
 static void rules_that_cannot_be(void **state)
 {
     static const struct row rows[] = {
@@ -418,6 +445,7 @@ int main(void)
         cmocka_unit_test(words_that_are_no_choice),
         cmocka_unit_test(listeners_that_cannot_be),
         cmocka_unit_test(upstreams_that_cannot_be),
+        cmocka_unit_test(connectors_and_origins_that_cannot_be),
         cmocka_unit_test(rules_that_cannot_be),
         cmocka_unit_test(secrets_that_are_none),
         cmocka_unit_test(the_environment_that_is_not_there),

@@ -47,6 +47,26 @@ static void the_defaults(void **state)
     assert_int_equal(c->log.format, LOG_FORMAT_JSON);
     assert_true(c->log.access);
     assert_null(c->cluster.redis_url);
+    assert_true(c->discovery.enabled);
+    assert_int_equal(c->discovery.negative_ttl_ms, 30 * SECOND);
+    assert_int_equal(c->link.allowed_origin_count, 0);
+    assert_int_equal(c->connector_count, 0);
+    config_release(c);
+}
+
+static void connectors_and_front_ends(void **state)
+{
+    struct config *c =
+        load("{\"connectors\": {\"link\": {\"apis\": [\"crm\", \"los\"]}},"
+             " \"discovery\": {\"enabled\": false},"
+             " \"link\": {\"allowed_origins\": [\"https://a.example\", \"http://[::1]:3000\"]}}");
+    (void)state;
+    assert_int_equal(c->connector_count, 1);
+    assert_slice(c->connectors[0].app_key, "link"); /* a name like another, here */
+    assert_int_equal(c->connectors[0].api_count, 2);
+    assert_slice(c->connectors[0].apis[1], "los");
+    assert_false(c->discovery.enabled);
+    assert_int_equal(c->link.allowed_origin_count, 2);
     config_release(c);
 }
 
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(a_rate_can_be_switched_off),
         cmocka_unit_test(who_may_listen_where),
         cmocka_unit_test(texts_come_from_the_environment),
+        cmocka_unit_test(connectors_and_front_ends),
         cmocka_unit_test(comments_are_overlooked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
