@@ -6,9 +6,7 @@
 
 #include <assert.h>
 
-#include "base/digest.h"
 #include "base/list.h"
-#include "base/random.h"
 
 /* --- copies that the change keeps
  * --------------------------------------------------------------------------------- */
@@ -40,43 +38,6 @@ static void keep_result(struct credential_change *c, const struct credential *cr
     c->result.webhook_token = keep(&shelf, credential->webhook_token);
     for (size_t i = 0; i < credential->api_count; i++)
         c->result.apis[i] = keep(&shelf, credential->apis[i]);
-}
-
-/* --- the tenant's record
- * ------------------------------------------------------------------------------------------ */
-
-static int load(struct store_txn *txn, struct slice tenant, struct credential_set *set)
-{
-    struct slice record;
-    set->count = 0;
-    int rc = store_txn_get(txn, CREDENTIAL_TABLE_TENANTS, tenant, &record);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
-    return codec_read_set(record, tenant, set);
-}
-
-/* The slices of the set point into the old record, which the put replaces: hence packed first, aside. */
-static int save(struct store_txn *txn, struct slice tenant, const struct credential_set *set)
-{
-    char storage[CODEC_RECORD_MAX];
-    struct buf record;
-    if (set->count == 0)
-        return store_txn_delete(txn, CREDENTIAL_TABLE_TENANTS, tenant);
-    buf_init_fixed(&record, storage, sizeof(storage));
-    int rc = codec_write_set(&record, set);
-    return rc ? rc : store_txn_put(txn, CREDENTIAL_TABLE_TENANTS, tenant, buf_slice(&record));
-}
-
-static int save_names(struct store_txn *txn, const struct credential *credential)
-{
-    char storage[1 + CREDENTIAL_TENANT_MAX + CREDENTIAL_ID_MAX];
-    struct buf holder;
-    buf_init_fixed(&holder, storage, sizeof(storage));
-    int rc = codec_write_holder(&holder, credential->tenant, credential->id);
-    if (rc == 0)
-        rc = store_txn_put(txn, CREDENTIAL_TABLE_OWNERS, credential->id, credential->tenant);
-    return rc ? rc
-              : store_txn_put(txn, CREDENTIAL_TABLE_TOKENS, credential->webhook_token, buf_slice(&holder));
 }
 
 /* --- put
@@ -119,22 +80,12 @@ static void merge(struct credential *credential, const struct credential_patch *
     }
 }
 
-/* ERR_EXISTS when the id is another tenant's. */
-static int check_owner(struct store_txn *txn, const struct credential_change *c)
-{
-    struct slice owner;
-    int rc = store_txn_get(txn, CREDENTIAL_TABLE_OWNERS, c->id, &owner);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
-    return slice_equal(owner, c->tenant) ? 0 : ERR_EXISTS;
-}
-
 static int apply_put(struct store_change *change, struct store_txn *txn)
 {
     struct credential_change *c = container_of(change, struct credential_change, change);
     struct credential_set set;
-    int rc = check_owner(txn, c);
-    if (rc || (rc = load(txn, c->tenant, &set)))
+    int rc = record_check_owner(txn, c->tenant, c->id);
+    if (rc || (rc = record_load(txn, c->tenant, &set)))
         return rc;
     struct credential *credential = set_find(&set, c->id);
     c->created = credential == NULL;
@@ -149,12 +100,18 @@ static int apply_put(struct store_change *change, struct store_txn *txn)
     }
     credential->updated_at = c->now_ms;
     credential->status = CREDENTIAL_ACTIVE;
-    merge(credential, &c->patch);
+    if (c->patch.found)
+        credential->checked_at = c->now_ms;
+    /* What an operator has said about it is not overruled by what was found. */
+    if (c->created || credential->found || !c->patch.found)
+        merge(credential, &c->patch);
+    credential->found =
+        c->created ? c->patch.found : credential->found && (c->patch.found || !c->patch.has_apis);
     if (credential->is_default)
         unmark_others(&set, credential);
     keep_result(c, credential);
-    rc = save(txn, c->tenant, &set);
-    return rc || !c->created ? rc : save_names(txn, &c->result);
+    rc = record_save(txn, c->tenant, &set);
+    return rc || !c->created ? rc : record_save_names(txn, &c->result);
 }
 
 /* --- delete and mark
@@ -170,7 +127,7 @@ static int apply_delete(struct store_change *change, struct store_txn *txn)
 {
     struct credential_change *c = container_of(change, struct credential_change, change);
     struct credential_set set;
-    int rc = load(txn, c->tenant, &set);
+    int rc = record_load(txn, c->tenant, &set);
     if (rc == ERR_CORRUPT) {
         /* The way out for an operator: what can't be read any more is removed, then the tenant can be set up
          * anew. */
@@ -184,7 +141,8 @@ static int apply_delete(struct store_change *change, struct store_txn *txn)
     size_t behind = (size_t)(set.items + set.count - (credential + 1));
     memmove(credential, credential + 1, behind * sizeof(*credential));
     set.count--;
-    if ((rc = save(txn, c->tenant, &set)) || (rc = delete_if_there(txn, CREDENTIAL_TABLE_OWNERS, c->id)))
+    if ((rc = record_save(txn, c->tenant, &set)) ||
+        (rc = delete_if_there(txn, CREDENTIAL_TABLE_OWNERS, c->id)))
         return rc;
     return delete_if_there(txn, CREDENTIAL_TABLE_TOKENS, c->result.webhook_token);
 }
@@ -193,7 +151,7 @@ static int apply_mark(struct store_change *change, struct store_txn *txn)
 {
     struct credential_change *c = container_of(change, struct credential_change, change);
     struct credential_set set;
-    int rc = load(txn, c->tenant, &set);
+    int rc = record_load(txn, c->tenant, &set);
     struct credential *credential = rc ? NULL : set_find(&set, c->id);
     if (credential == NULL)
         return rc ? rc : ERR_NOTFOUND;
@@ -203,7 +161,7 @@ static int apply_mark(struct store_change *change, struct store_txn *txn)
         credential->updated_at = c->now_ms;
     }
     keep_result(c, credential);
-    return same ? 0 : save(txn, c->tenant, &set);
+    return same ? 0 : record_save(txn, c->tenant, &set);
 }
 
 /* --- making them
@@ -218,17 +176,6 @@ static int init(struct credential_change *c, struct slice tenant, struct slice i
     c->tenant = keep(shelf, tenant);
     c->id = keep(shelf, id);
     return 0;
-}
-
-static void make_token(char out[CREDENTIAL_TOKEN_LEN])
-{
-    unsigned char secret[CREDENTIAL_TOKEN_LEN / 2];
-    struct buf text;
-    random_secret(secret, sizeof(secret));
-    buf_init_fixed(&text, out, CREDENTIAL_TOKEN_LEN);
-    int rc = digest_hex(&text, secret, sizeof(secret));
-    assert(rc == 0 && text.len == CREDENTIAL_TOKEN_LEN);
-    digest_wipe(secret, sizeof(secret));
 }
 
 int credential_change_put(struct credential_change *c, struct slice tenant, struct slice id,
@@ -247,7 +194,7 @@ int credential_change_put(struct credential_change *c, struct slice tenant, stru
     c->patch.api_count = patch->has_apis ? patch->api_count : 0;
     for (size_t i = 0; i < c->patch.api_count; i++)
         c->patch.apis[i] = keep(&shelf, patch->apis[i]);
-    make_token(c->token);
+    record_make_token(c->token);
     return 0;
 }
 

@@ -1,13 +1,13 @@
 /*
  * The packed records, read in place.
  *
- * tenants:         version, count, then per credential: flags, created, updated (little endian), token, and
- * as length byte + bytes: id, app_key, label; number of apis, each as length byte + bytes webhook_tokens:
- * tenant as length byte + bytes, then the id to the end
+ * tenants:         version, count, then per credential: flags, created, updated, checked (little endian;
+ * checked is not in version 1), token, and as length byte + bytes: id, app_key, label; number of apis, each
+ * as length byte + bytes webhook_tokens: tenant as length byte + bytes, then the id to the end
  */
 #include "credential/credential_internal.h"
 
-enum { SET_VERSION = 1, FLAG_DEFAULT = 0x01, FLAG_GONE = 0x02, TIME_LEN = 8 };
+enum { SET_VERSION = 2, FLAG_DEFAULT = 0x01, FLAG_GONE = 0x02, FLAG_FOUND = 0x04, TIME_LEN = 8 };
 
 /* --- reading
  * ------------------------------------------------------------------------------------------------- */
@@ -61,23 +61,25 @@ static bool take_apis(struct slice *rest, struct credential *out)
     return true;
 }
 
-static bool take_credential(struct slice *rest, struct slice tenant, struct credential *out)
+static bool take_credential(struct slice *rest, struct slice tenant, int version, struct credential *out)
 {
     uint8_t flags;
+    out->checked_at = 0;
     if (!take_byte(rest, &flags) || !take_time(rest, &out->created_at) ||
-        !take_time(rest, &out->updated_at) || !take(rest, CREDENTIAL_TOKEN_LEN, &out->webhook_token) ||
-        !take_text(rest, &out->id) || !take_text(rest, &out->app_key) || !take_text(rest, &out->label) ||
-        !take_apis(rest, out))
+        !take_time(rest, &out->updated_at) || (version > 1 && !take_time(rest, &out->checked_at)) ||
+        !take(rest, CREDENTIAL_TOKEN_LEN, &out->webhook_token) || !take_text(rest, &out->id) ||
+        !take_text(rest, &out->app_key) || !take_text(rest, &out->label) || !take_apis(rest, out))
         return false;
     out->tenant = tenant;
     out->is_default = flags & FLAG_DEFAULT;
+    out->found = flags & FLAG_FOUND;
     out->status = flags & FLAG_GONE ? CREDENTIAL_GONE : CREDENTIAL_ACTIVE;
     return true;
 }
 
 size_t codec_read_count(struct slice record)
 {
-    bool known = record.len >= 2 && (uint8_t)record.ptr[0] == SET_VERSION;
+    bool known = record.len >= 2 && record.ptr[0] >= 1 && record.ptr[0] <= SET_VERSION;
     return known ? (uint8_t)record.ptr[1] : 0;
 }
 
@@ -89,7 +91,7 @@ int codec_read_set(struct slice record, struct slice tenant, struct credential_s
         return ERR_CORRUPT;
     struct slice rest = slice_skip(record, 2);
     for (size_t i = 0; i < count; i++)
-        if (!take_credential(&rest, tenant, &out->items[i]))
+        if (!take_credential(&rest, tenant, record.ptr[0], &out->items[i]))
             return ERR_CORRUPT;
     if (rest.len)
         return ERR_CORRUPT;
@@ -124,10 +126,12 @@ static void put_time(struct buf *out, int64_t time)
 static void put_credential(struct buf *out, const struct credential *credential)
 {
     unsigned flags = (credential->is_default ? FLAG_DEFAULT : 0u) |
-                     (credential->status == CREDENTIAL_GONE ? FLAG_GONE : 0u);
+                     (credential->status == CREDENTIAL_GONE ? FLAG_GONE : 0u) |
+                     (credential->found ? FLAG_FOUND : 0u);
     buf_append_char(out, (char)flags);
     put_time(out, credential->created_at);
     put_time(out, credential->updated_at);
+    put_time(out, credential->checked_at);
     buf_append_slice(out, credential->webhook_token);
     put_text(out, credential->id);
     put_text(out, credential->app_key);

@@ -46,7 +46,9 @@ struct credential {
     size_t api_count; /* 0: serves every api */
     bool is_default;
     enum credential_status status;
+    bool found;                     /* at Rollout (discovery, Link), not made by an operator */
     int64_t created_at, updated_at; /* wall milliseconds */
+    int64_t checked_at;             /* when it was last looked for in Rollout's list; 0: never */
     struct slice webhook_token;     /* the path is /webhooks/rollout/{token}; it is a secret for logs */
 };
 
@@ -106,6 +108,9 @@ struct credential_patch {
     size_t api_count; /* more than CREDENTIAL_API_MAX is a fault, so a caller may count on past the array's
                          end */
     bool is_default;
+    /* It stands in Rollout's list. One that an operator has made keeps what the operator said about it;
+     * giving the apis of one that was found makes it the operator's. */
+    bool found;
 };
 
 /* 0, or ERR_INVALID with a line for people that begins with the JSON path: "apis[1]: ...". `fault` may be
@@ -154,6 +159,49 @@ int credential_change_put(struct credential_change *c, struct slice tenant, stru
 int credential_change_delete(struct credential_change *c, struct slice tenant, struct slice id) MUST_CHECK;
 int credential_change_mark(struct credential_change *c, struct slice tenant, struct slice id,
                            enum credential_status status, int64_t now_ms) MUST_CHECK;
+
+/* --- what Rollout's list says
+ * -------------------------------------------------------------------------------------- */
+
+/* An account of the list: valid texts, an id that can be. */
+struct credential_listed {
+    struct slice id, app_key, label;
+    struct slice apis[CREDENTIAL_API_MAX];
+    size_t api_count;
+    bool known; /* the apis are known by its app key; else every one is taken, less what was learned */
+};
+
+/* What an answer has taught about an account whose apis are not known. */
+struct credential_lesson {
+    struct slice
+        id; /* this one does not serve the api; empty: each of the tenant's is tried with it (again) */
+    struct slice api;
+};
+
+/*
+ * The mapping of a tenant follows Rollout's list, in one change: what is new is added as found, what comes
+ * back is active again, what is missing is marked gone. Fill the first part (borrowed until on_done; a few
+ * KiB: on the heap), credential_sync_prepare, then change.on_done and change.loop, and submit. Outcomes as
+ * above; ids of other tenants and more than CREDENTIAL_MAX are passed over and counted.
+ */
+struct credential_sync {
+    struct store_change change;
+    struct slice tenant;
+    const struct credential_listed *listed;
+    size_t listed_count;
+    bool whole; /* a list came. False: Rollout answered that it knows nothing of the tenant; then only what
+                   was found there is marked gone, since a wrong URL answers the same */
+    int64_t started_ms, now_ms;      /* what changed after the call had started is not judged by it */
+    struct credential_lesson lesson; /* none when the api is empty */
+    const struct slice *apis;        /* every one that takes a credential */
+    size_t api_count;
+    /* After outcome 0. */
+    unsigned added, returned, gone, foreign, surplus;
+    struct slice gone_ids[CREDENTIAL_MAX];
+    /* the room's own */
+    char tokens[CREDENTIAL_MAX][CREDENTIAL_TOKEN_LEN], gone_text[CREDENTIAL_MAX][CREDENTIAL_ID_MAX];
+};
+void credential_sync_prepare(struct credential_sync *sync);
 
 /* --- lists (any thread, own view)
  * ---------------------------------------------------------------------------- */

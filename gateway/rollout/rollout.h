@@ -7,6 +7,7 @@
 #ifndef ROLLOUT_ROLLOUT_H
 #define ROLLOUT_ROLLOUT_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "http/message.h"
 
@@ -44,6 +45,34 @@ struct rollout_door {
     /* No callback any more. Not inside of on_answer. */
     void (*cancel)(struct rollout_call *call);
 };
+
+/* --- connected accounts --------------------------------------------------------------------------- */
+
+enum { ROLLOUT_ACCOUNTS_MAX = 1000 };
+#define ROLLOUT_ACCOUNTS_PATH "/credentials"
+
+/* Any texts: whoever stores them checks what they may be. What Rollout does not tell is empty. */
+struct rollout_account {
+    struct slice id, app_key, label;
+};
+struct rollout_accounts {
+    struct rollout_account *at;
+    size_t count;
+};
+/* Reads the answer (200) to GET core ROLLOUT_ACCOUNTS_PATH, a bare array; the rest of it, which may hold
+ * secrets, is forgotten. In the arena. 0; ERR_SYNTAX (anything else, also when one account has no id: half a
+ * list must not look like a whole one), ERR_LIMIT (more than ROLLOUT_ACCOUNTS_MAX), ERR_NOMEM. */
+int rollout_read_accounts(struct slice body, struct arena *arena, struct rollout_accounts *out) MUST_CHECK;
+/* Appends what DELETE core disconnects that account with. 0 or the buffer's error. */
+int rollout_disconnect_path(struct buf *out, struct slice credential_id);
+
+/* Which APIs the accounts of a system serve. Its key is compared as credential_app_key_equal does. */
+struct rollout_connector {
+    const char *app_key;
+    const char *apis[3]; /* NULL behind the last */
+};
+/* The table that is shipped. */
+const struct rollout_connector *rollout_connectors(size_t *count);
 
 /* --- who looks for a tenant's accounts ------------------------------------------------------------ */
 

@@ -57,9 +57,9 @@ static void the_defaults(void **state)
 static void connectors_and_front_ends(void **state)
 {
     struct config *c =
-        load("{\"connectors\": {\"link\": {\"apis\": [\"crm\", \"los\"]}},"
-             " \"discovery\": {\"enabled\": false},"
-             " \"link\": {\"allowed_origins\": [\"https://a.example\", \"http://[::1]:3000\"]}}");
+        load_good("{\"connectors\": {\"link\": {\"apis\": [\"crm\", \"los\"]}},"
+                  " \"discovery\": {\"enabled\": false},"
+                  " \"link\": {\"allowed_origins\": [\"https://a.example\", \"http://[::1]:3000\"]}}");
     (void)state;
     assert_int_equal(c->connector_count, 1);
     assert_slice(c->connectors[0].app_key, "link"); /* a name like another, here */
