@@ -311,3 +311,35 @@ int assemble_audience(const struct config *config, struct audience **out, struct
     free(secrets);
     return error;
 }
+
+int assemble_link(const struct config *config, int (*use)(const struct link_options *options, void *arg),
+                  void *arg)
+{
+    struct link_connector *connectors = calloc(config->connector_count + 1, sizeof *connectors);
+    struct slice *apis = calloc(config->upstream_count + 1, sizeof *apis);
+    int error = ERR_NOMEM;
+    if (connectors && apis) {
+        struct link_options options = {
+            .connectors = connectors,
+            .connector_count = config->connector_count,
+            .apis = apis,
+            .negative_ms = config->discovery.negative_ttl_ms,
+            .origins = config->link.allowed_origins,
+            .origin_count = config->link.allowed_origin_count,
+            .access_log = config->log.access,
+        };
+        for (size_t i = 0; i < config->connector_count; i++)
+            connectors[i] = (struct link_connector){config->connectors[i].app_key, config->connectors[i].apis,
+                                                    config->connectors[i].api_count};
+        for (size_t i = 0; i < config->upstream_count; i++) {
+            if (slice_equal(config->upstreams[i].name, SLICE("core")))
+                options.discovery = config->discovery.enabled;
+            else
+                apis[options.api_count++] = config->upstreams[i].name;
+        }
+        error = use(&options, arg);
+    }
+    free(connectors);
+    free(apis);
+    return error;
+}

@@ -5,6 +5,7 @@
 #include "cache/cache.h"
 #include "config/config.h"
 #include "limit/limit.h"
+#include "link/link.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "token/token.h"
@@ -34,5 +35,8 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
 /* Calls use with options that live for the call. Returns what it returns. `previous`: empty for none. */
 int assemble_webhook(const struct config *config, struct slice secret, struct slice previous, int first_table,
                      int (*use)(const struct webhook_options *options, void *arg), void *arg);
+/* Likewise. */
+int assemble_link(const struct config *config, int (*use)(const struct link_options *options, void *arg),
+                  void *arg);
 
 #endif

@@ -38,6 +38,7 @@ struct gateway {
     struct token_ring *tokens;
     struct limit *limit;
     struct pipeline_shared *shared;
+    struct link_shared *link_shared;
     struct worker *workers;
     struct admin_worker *shown;
     unsigned worker_count, stopped;
@@ -227,7 +228,8 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE,
                                               IDEMPOTENCY_TABLE)
                      : NULL;
-    if (!g->shared)
+    g->link_shared = g->shared ? link_shared_create(g->store, g->cache, g->tokens) : NULL;
+    if (!g->link_shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     configure_outbox(g, g->generation);
     return 0;
@@ -235,7 +237,7 @@ static int open_rooms(struct gateway *g, struct fault *fault)
 
 static int make_workers(struct gateway *g, struct fault *fault)
 {
-    struct worker_rooms rooms = {g->store, g->outbox, g->cache, g->shared, WEBHOOK_TABLE};
+    struct worker_rooms rooms = {g->store, g->outbox, g->cache, g->shared, g->link_shared, WEBHOOK_TABLE};
     g->workers = calloc(g->worker_count, sizeof *g->workers);
     g->shown = calloc(g->worker_count, sizeof *g->shown);
     if (!g->workers || !g->shown)
@@ -474,6 +476,7 @@ static void take_down(struct gateway *g)
     admin_destroy(g->admin);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_deinit(&g->workers[i]);
+    link_shared_destroy(g->link_shared);
     pipeline_shared_destroy(g->shared);
     limit_destroy(g->limit);
     token_ring_destroy(g->tokens);

@@ -42,6 +42,15 @@ static int make_webhook(const struct webhook_options *options, void *arg)
     return making->worker->webhook ? 0 : ERR_NOMEM;
 }
 
+static int make_link(const struct link_options *options, void *arg)
+{
+    struct making *making = arg;
+    struct worker *worker = making->worker;
+    struct rollout_door door = pipeline_door(worker->pipeline);
+    worker->link = link_create(worker->loop, making->rooms->link_shared, &door, options);
+    return worker->link ? 0 : ERR_NOMEM;
+}
+
 static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
                  struct fault *fault)
 {
@@ -88,7 +97,12 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     worker->webhooks = server_open(worker->loop, webhooks_fd, &webhooks, &on_webhook);
     if (!worker->data || !worker->webhooks)
         return fault_set(fault, ERR_NOMEM, "a listener could not be made: out of memory");
+    const struct pipeline_hooks hooks = {.owner = worker->link,
+                                         .on_link = link_serve,
+                                         .on_preflight = link_preflight,
+                                         .finder = link_finder(worker->link)};
     pipeline_attach(worker->pipeline, worker->data);
+    pipeline_serve(worker->pipeline, &hooks);
     return 0;
 }
 
@@ -96,6 +110,7 @@ void worker_deinit(struct worker *worker)
 {
     pipeline_destroy(worker->pipeline);
     webhook_destroy(worker->webhook);
+    link_destroy(worker->link);
     if (worker->loop)
         loop_destroy(worker->loop);
 }
@@ -115,6 +130,11 @@ static int use_webhook(const struct webhook_options *options, void *arg)
     return webhook_configure(arg, options);
 }
 
+static int use_link(const struct link_options *options, void *arg)
+{
+    return link_configure(arg, options);
+}
+
 static void run_update(struct loop_task *task)
 {
     struct update *update = container_of(task, struct update, task);
@@ -132,6 +152,8 @@ static void run_update(struct loop_task *task)
                          buf_slice(&update->generation->previous_secret), worker->webhook_table, use_webhook,
                          worker->webhook))
         log_message(LOG_ERROR, "reload", "out of memory: the webhook receiver keeps its old configuration");
+    if (assemble_link(config, use_link, worker->link))
+        log_message(LOG_ERROR, "reload", "out of memory: Rollout Link keeps its old configuration");
     generation_release(update->generation);
     free(update);
 }

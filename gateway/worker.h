@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "config/config.h"
+#include "link/link.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "upstream/upstream.h"
@@ -28,6 +29,7 @@ struct worker {
     struct upstream *upstream;
     struct pipeline *pipeline;
     struct webhook *webhook;
+    struct link *link;
     struct server *data, *webhooks;
     int webhook_table;
 
@@ -45,6 +47,7 @@ struct worker_rooms {
     struct outbox *outbox;
     struct cache *cache;
     struct pipeline_shared *shared;
+    struct link_shared *link_shared;
     int webhook_table;
 };
 
