@@ -51,6 +51,18 @@ static int make_link(const struct link_options *options, void *arg)
     return worker->link ? 0 : ERR_NOMEM;
 }
 
+/* What the pipeline hands over. */
+static void on_link(void *owner, struct server_exchange *x, struct slice tenant, struct slice path,
+                    struct slice caller)
+{
+    link_serve(((struct worker *)owner)->link, x, tenant, path, caller);
+}
+
+static bool on_preflight(void *owner, struct server_exchange *x)
+{
+    return link_preflight(((struct worker *)owner)->link, x);
+}
+
 static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
                  struct fault *fault)
 {
@@ -73,6 +85,8 @@ static int build(struct worker *worker, const struct worker_rooms *rooms, const 
     error = assemble_webhook(config, buf_slice(&generation->client_secret),
                              buf_slice(&generation->previous_secret), rooms->webhook_table, make_webhook,
                              &making);
+    if (!error)
+        error = assemble_link(config, make_link, &making);
     return error ? fault_set(fault, error, "a worker could not be made: %s", error_text(error)) : 0;
 }
 
@@ -97,9 +111,9 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     worker->webhooks = server_open(worker->loop, webhooks_fd, &webhooks, &on_webhook);
     if (!worker->data || !worker->webhooks)
         return fault_set(fault, ERR_NOMEM, "a listener could not be made: out of memory");
-    const struct pipeline_hooks hooks = {.owner = worker->link,
-                                         .on_link = link_serve,
-                                         .on_preflight = link_preflight,
+    const struct pipeline_hooks hooks = {.owner = worker,
+                                         .on_link = on_link,
+                                         .on_preflight = on_preflight,
                                          .finder = link_finder(worker->link)};
     pipeline_attach(worker->pipeline, worker->data);
     pipeline_serve(worker->pipeline, &hooks);
