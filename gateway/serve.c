@@ -401,6 +401,8 @@ static int make_admin(struct gateway *g, struct fault *fault)
         .cache = g->cache,
         .tokens = g->tokens,
         .limit = g->limit,
+        .link = g->workers[0].link,
+        .link_shared = g->link_shared,
         .workers = g->shown,
         .worker_count = g->worker_count,
         .hooks = {g, reload, drain, is_draining, describe},

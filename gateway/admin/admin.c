@@ -169,6 +169,7 @@ static const struct endpoint endpoints[] = {
     {METHOD_GET, "v1/tenants/*/credentials/*", false, admin_get_credential},
     {METHOD_PUT, "v1/tenants/*/credentials/*", false, admin_put_credential},
     {METHOD_DELETE, "v1/tenants/*/credentials/*", false, admin_delete_credential},
+    {METHOD_POST, "v1/tenants/*/discover", false, admin_discover},
     {METHOD_GET, "v1/keys", false, admin_list_keys},
     {METHOD_POST, "v1/keys", false, admin_create_key},
     {METHOD_DELETE, "v1/keys/*", false, admin_revoke_key},
@@ -290,6 +291,8 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
     struct admin_request *r = x->user;
     if (r && r->job)
         admin_job_orphan(r->job);
+    if (r && r->search)
+        admin_search_orphan(r->search);
     if (r && r->key_job)
         admin_key_job_orphan(r->key_job);
 }

@@ -8,6 +8,7 @@
 
 #include "cache/cache.h"
 #include "limit/limit.h"
+#include "link/link.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -44,6 +45,8 @@ struct admin_options {
     struct cache *cache;
     struct token_ring *tokens;
     struct limit *limit;
+    struct link *link; /* of this loop */
+    const struct link_shared *link_shared;
     const struct admin_worker *workers; /* borrowed for the admin's life */
     unsigned worker_count;
     struct admin_hooks hooks;

@@ -23,6 +23,7 @@ struct admin_request {
     void (*on_body)(struct admin_request *r, json_t *body); /* the body is freed after the call */
     struct slice tenant, credential_id;                     /* of a mapping path */
     struct admin_job *job;                                  /* a store change under way */
+    struct admin_search *search;                            /* likewise, a look at Rollout */
     struct admin_key_job *key_job;                          /* likewise, of a key */
 };
 
@@ -42,9 +43,15 @@ void admin_get_credential(struct admin_request *r);
 void admin_put_credential(struct admin_request *r);
 void admin_delete_credential(struct admin_request *r);
 void admin_job_orphan(struct admin_job *job);
+/* The tenant's credentials as an array, or NULL: answered. */
+json_t *admin_credentials_json(struct admin_request *r, struct slice tenant);
 json_t *admin_json_text(struct slice s);
 /* RFC 3339, whole seconds. */
 json_t *admin_json_time(int64_t ms);
+
+/* discover.c */
+void admin_discover(struct admin_request *r);
+void admin_search_orphan(struct admin_search *search);
 
 /* keys.c: /v1/keys… */
 void admin_list_keys(struct admin_request *r);

@@ -42,12 +42,14 @@ static json_t *json_of(const struct credential *c)
         json_array_append_new(apis, admin_json_text(c->apis[i]));
     char path[128];
     int len = snprintf(path, sizeof path, "/webhooks/rollout/%.*s", SLICE_ARG(c->webhook_token));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}", "tenant",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:b, s:o, s:o, s:o, s:o}", "tenant",
                      admin_json_text(c->tenant), "credential_id", admin_json_text(c->id), "app_key",
                      admin_json_text(c->app_key), "apis", apis, "label", admin_json_text(c->label), "default",
-                     (int)c->is_default, "status", credential_status_text(c->status), "created_at",
-                     admin_json_time(c->created_at), "updated_at", admin_json_time(c->updated_at),
-                     "webhook_path", admin_json_text(slice_of(path, (size_t)len)));
+                     (int)c->is_default, "status", credential_status_text(c->status), "discovered",
+                     (int)c->found, "created_at", admin_json_time(c->created_at), "updated_at",
+                     admin_json_time(c->updated_at), "last_checked",
+                     c->checked_at > 0 ? admin_json_time(c->checked_at) : json_null(), "webhook_path",
+                     admin_json_text(slice_of(path, (size_t)len)));
 }
 
 static bool begin(struct admin_request *r)
@@ -97,29 +99,33 @@ void admin_list_tenants(struct admin_request *r)
     admin_reply_json(r, 200, answer);
 }
 
-void admin_list_credentials(struct admin_request *r)
+json_t *admin_credentials_json(struct admin_request *r, struct slice tenant)
 {
     struct credential_set set;
+    if (!begin(r))
+        return NULL;
+    int error = credential_lookup(r->admin->view, tenant, &set);
+    json_t *credentials = error ? NULL : json_array();
+    for (size_t i = 0; credentials && i < set.count; i++)
+        json_array_append_new(credentials, json_of(&set.items[i]));
+    store_view_end(r->admin->view);
+    if (!credentials)
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
+                       error_text(error ? error : ERR_NOMEM));
+    return credentials;
+}
+
+void admin_list_credentials(struct admin_request *r)
+{
     struct slice tenant = r->segments[2];
     if (!credential_tenant_valid(tenant)) {
         server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "a tenant is 1-128 of A-Z a-z 0-9 . _ : @ -");
         return;
     }
-    if (!begin(r))
-        return;
-    int error = credential_lookup(r->admin->view, tenant, &set);
-    json_t *credentials = json_array();
-    for (size_t i = 0; !error && i < set.count; i++)
-        json_array_append_new(credentials, json_of(&set.items[i]));
-    store_view_end(r->admin->view);
-    json_t *answer = json_pack("{s:o, s:o}", "tenant", admin_json_text(tenant), "credentials", credentials);
-    if (error) {
-        json_decref(answer);
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
-                       error_text(error));
-        return;
-    }
-    admin_reply_json(r, 200, answer);
+    json_t *credentials = admin_credentials_json(r, tenant);
+    if (credentials)
+        admin_reply_json(
+            r, 200, json_pack("{s:o, s:o}", "tenant", admin_json_text(tenant), "credentials", credentials));
 }
 
 void admin_get_credential(struct admin_request *r)

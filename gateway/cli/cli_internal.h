@@ -145,6 +145,7 @@ int cli_credentials_export(struct cli_call *call);
 int cli_credentials_get(struct cli_call *call);
 int cli_credentials_put(struct cli_call *call);
 int cli_credentials_delete(struct cli_call *call);
+int cli_credentials_discover(struct cli_call *call);
 int cli_credentials_import(struct cli_call *call);
 int cli_keys_create(struct cli_call *call);
 int cli_keys_list(struct cli_call *call);

@@ -75,16 +75,18 @@ static json_t *text_of(struct slice s)
 
 json_t *cli_mapping_json(const struct credential *c)
 {
-    char created[TIME_LEN], updated[TIME_LEN], path[128];
+    char created[TIME_LEN], updated[TIME_LEN], checked[TIME_LEN], path[128];
     json_t *apis = json_array();
     for (size_t i = 0; i < c->api_count; i++)
         json_array_append_new(apis, text_of(c->apis[i]));
     snprintf(path, sizeof path, "/webhooks/rollout/%.*s", SLICE_ARG(c->webhook_token));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:s, s:s}", "tenant", text_of(c->tenant),
-                     "credential_id", text_of(c->id), "app_key", text_of(c->app_key), "apis", apis, "label",
-                     text_of(c->label), "default", (int)c->is_default, "status",
-                     credential_status_text(c->status), "created_at", time_text(c->created_at, created),
-                     "updated_at", time_text(c->updated_at, updated), "webhook_path", path);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:b, s:s, s:s, s:s?, s:s}", "tenant",
+                     text_of(c->tenant), "credential_id", text_of(c->id), "app_key", text_of(c->app_key),
+                     "apis", apis, "label", text_of(c->label), "default", (int)c->is_default, "status",
+                     credential_status_text(c->status), "discovered", (int)c->found, "created_at",
+                     time_text(c->created_at, created), "updated_at", time_text(c->updated_at, updated),
+                     "last_checked", c->checked_at > 0 ? time_text(c->checked_at, checked) : NULL,
+                     "webhook_path", path);
 }
 
 static void print_field(const char *name, struct slice value)
@@ -96,7 +98,7 @@ static void print_field(const char *name, struct slice value)
 
 void cli_mapping_print(const struct credential *c)
 {
-    char created[TIME_LEN], updated[TIME_LEN];
+    char created[TIME_LEN], updated[TIME_LEN], checked[TIME_LEN];
     print_field("tenant", c->tenant);
     print_field("credential_id", c->id);
     print_field("app_key", c->app_key);
@@ -107,7 +109,9 @@ void cli_mapping_print(const struct credential *c)
     print_field("label", c->label);
     print_field("default", c->is_default ? SLICE("yes") : SLICE("no"));
     print_field("status", slice_from(credential_status_text(c->status)));
+    print_field("discovered", c->found ? SLICE("yes") : SLICE("no"));
     print_field("created_at", slice_from(time_text(c->created_at, created)));
     print_field("updated_at", slice_from(time_text(c->updated_at, updated)));
+    print_field("last_checked", slice_from(c->checked_at > 0 ? time_text(c->checked_at, checked) : "never"));
     printf("%-14s /webhooks/rollout/%.*s\n", "webhook_path", SLICE_ARG(c->webhook_token));
 }

@@ -39,6 +39,9 @@ static const struct cli_command commands[] = {
      USUAL | BIT(APP_KEY) | BIT(APIS) | BIT(LABEL) | BIT(DEFAULT) | BIT(NO_DEFAULT), 2, 2,
      cli_credentials_put},
     {"credentials delete", "TENANT ID", "forget one", BESIDE, USUAL, 2, 2, cli_credentials_delete},
+    {"credentials discover", "TENANT", "have the running gateway look at Rollout's list, and follow it",
+     "What is new there is added, what is missing there is marked gone; the answer says what has changed.\n",
+     USUAL, 1, 1, cli_credentials_discover},
     {"credentials import", "[FILE]", "read JSON lines, as export writes them",
      "Without FILE, or with -, from stdin. Only tenant and credential_id are needed in a line.\n"
      "A bad line is told with its number and changes nothing; the others are stored, and the exit status is "
