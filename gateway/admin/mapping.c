@@ -42,12 +42,12 @@ static json_t *json_of(const struct credential *c)
         json_array_append_new(apis, admin_json_text(c->apis[i]));
     char path[128];
     int len = snprintf(path, sizeof path, "/webhooks/rollout/%.*s", SLICE_ARG(c->webhook_token));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:b, s:o, s:o, s:o, s:o}", "tenant",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:b, s:o, s:o}", "tenant",
                      admin_json_text(c->tenant), "credential_id", admin_json_text(c->id), "app_key",
                      admin_json_text(c->app_key), "apis", apis, "label", admin_json_text(c->label), "default",
-                     (int)c->is_default, "status", credential_status_text(c->status), "discovered",
-                     (int)c->found, "created_at", admin_json_time(c->created_at), "updated_at",
-                     admin_json_time(c->updated_at), "last_checked",
+                     (int)c->is_default, "status", credential_status_text(c->status), "created_at",
+                     admin_json_time(c->created_at), "updated_at", admin_json_time(c->updated_at),
+                     "discovered", (int)c->found, "last_checked",
                      c->checked_at > 0 ? admin_json_time(c->checked_at) : json_null(), "webhook_path",
                      admin_json_text(slice_of(path, (size_t)len)));
 }

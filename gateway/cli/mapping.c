@@ -80,11 +80,11 @@ json_t *cli_mapping_json(const struct credential *c)
     for (size_t i = 0; i < c->api_count; i++)
         json_array_append_new(apis, text_of(c->apis[i]));
     snprintf(path, sizeof path, "/webhooks/rollout/%.*s", SLICE_ARG(c->webhook_token));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:b, s:s, s:s, s:s?, s:s}", "tenant",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:s, s:b, s:s?, s:s}", "tenant",
                      text_of(c->tenant), "credential_id", text_of(c->id), "app_key", text_of(c->app_key),
                      "apis", apis, "label", text_of(c->label), "default", (int)c->is_default, "status",
-                     credential_status_text(c->status), "discovered", (int)c->found, "created_at",
-                     time_text(c->created_at, created), "updated_at", time_text(c->updated_at, updated),
+                     credential_status_text(c->status), "created_at", time_text(c->created_at, created),
+                     "updated_at", time_text(c->updated_at, updated), "discovered", (int)c->found,
                      "last_checked", c->checked_at > 0 ? time_text(c->checked_at, checked) : NULL,
                      "webhook_path", path);
 }

@@ -40,9 +40,9 @@ void account_write(struct buf *out, const struct credential *c)
     put_text(out, "label", c->label);
     buf_append_format(out, ",\"default\":%s", c->is_default ? "true" : "false");
     put_text(out, "status", slice_from(credential_status_text(c->status)));
-    buf_append_format(out, ",\"discovered\":%s", c->found ? "true" : "false");
     put_time(out, "created_at", c->created_at);
     put_time(out, "updated_at", c->updated_at);
+    buf_append_format(out, ",\"discovered\":%s", c->found ? "true" : "false");
     put_time(out, "last_checked", c->checked_at);
     buf_append_char(out, '}');
 }

@@ -22,6 +22,11 @@ bool discover_start(struct visit *visit)
     return visit->discovering;
 }
 
+const char *discover_outcome(const struct visit *visit)
+{
+    return visit->discovery.why ? visit->discovery.why : "the tenant has no credential that serves this API";
+}
+
 void discover_clear(struct visit *visit)
 {
     const struct rollout_finder *finder = &visit->pipeline->hooks.finder;

@@ -115,7 +115,7 @@ static bool choose(struct fanout *fanout, const struct fanout_names *names)
     else if (error)
         refuse(visit, PROBLEM_STORE_UNAVAILABLE, "the mapping cannot be read");
     else if (fanout->count == 0 && !discover_start(visit))
-        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND, "the tenant has no credential that serves this API");
+        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND, discover_outcome(visit));
     return !error && fanout->count > 0;
 }
 

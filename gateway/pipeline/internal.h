@@ -534,6 +534,8 @@ bool step_allowed(struct visit *visit, struct slice api);
 bool discover_start(struct visit *visit);
 /* The visit ends. */
 void discover_clear(struct visit *visit);
+/* Why there is nothing, for the refusal; static. */
+const char *discover_outcome(const struct visit *visit);
 /* What an answer says of the credential that it was given to. */
 void discover_doubt(const struct flight *flight, int status);
 

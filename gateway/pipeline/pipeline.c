@@ -260,9 +260,7 @@ static bool choose(struct visit *visit, const struct credential_set *set)
     case CREDENTIAL_NONE:
         if (discover_start(visit))
             return false;
-        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND,
-               visit->discovery.why ? visit->discovery.why
-                                    : "the tenant has no credential that serves this API");
+        refuse(visit, PROBLEM_CREDENTIAL_NOT_FOUND, discover_outcome(visit));
         return false;
     case CREDENTIAL_AMBIGUOUS:
         refuse_ambiguous(visit, set, &selector);
