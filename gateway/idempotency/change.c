@@ -123,6 +123,7 @@ static int clean(struct store_txn *txn, struct idempotency_change *c)
 {
     struct totals totals = read_totals(txn, c), before = totals;
     int error = sweep(txn, c, CLEAN_MAX, &totals, &c->more);
+    c->cleaned = before.count - totals.count;
     return error || totals.count == before.count ? error : write_totals(txn, c, totals);
 }
 

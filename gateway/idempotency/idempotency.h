@@ -123,6 +123,7 @@ struct idempotency_change {
     int64_t now_ms;
     struct idempotency_answer answer;
     enum idempotency_state state; /* BEGIN */
+    uint64_t cleaned;             /* CLEAN: so many records */
     bool more;                    /* CLEAN */
     char time[16];                /* the room's */
 };

@@ -1,6 +1,7 @@
 /* Kept answers hold customers' data: what is a day old goes also where no new key comes to push it out. On
  * the loop of one worker, a few at a time. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "internal.h"
 
 enum { CLEAN_MS = 10 * 60 * 1000 };
@@ -25,6 +26,9 @@ static void on_cleaned(struct store_change *change)
     struct once_table *table = container_of(change, struct once_table, cleaning.change);
     if (!table->cleaner)
         return; /* the worker stops */
+    if (change->outcome == 0 && table->cleaning.cleaned > 0)
+        log_message(LOG_DEBUG, "idempotency-cleaned", "%llu keys of more than a day ago are forgotten",
+                    (unsigned long long)table->cleaning.cleaned);
     if (change->outcome == 0 && table->cleaning.more)
         clean(table);
     else

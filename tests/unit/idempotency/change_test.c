@@ -271,8 +271,10 @@ static void what_is_old_goes_by_itself(void **state)
     rig->now_ms = START + DAY;
     assert_int_equal(rig_apply(rig, &c, IDEMPOTENCY_CLEAN), 0);
     assert_true(c.more);
+    assert_int_equal(c.cleaned, 256);
     assert_int_equal(rig_apply(rig, &c, IDEMPOTENCY_CLEAN), 0);
     assert_false(c.more);
+    assert_int_equal(c.cleaned, 300 - 256);
     assert_int_equal(rig_tally(rig).keys, 1 + 3 * 5);
     expect_answer(rig, "young0", FIELDS, SLICE("body"));
 }
