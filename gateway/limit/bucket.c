@@ -7,6 +7,9 @@
 
 enum { SWEEP = 4, EVICT_LOOK = 16, SPARE_SHARE = 4 };
 
+/* How late a timer may fire without slowing a learned rate. */
+#define LATE_NS (10 * NS_PER_MS)
+
 /* --- GCRA ---------------------------------------------------------------------------------------------- */
 
 static uint64_t whole_burst(uint64_t burst, double rate)
@@ -30,8 +33,8 @@ struct effective bucket_effective(const struct limit_rule *rule, const struct li
         e.burst = whole_burst(own ? 0 : rule->burst, e.rate);
     if (learned > 0) {
         /* Evenly spaced: whatever window upstream counts by, no part of it is crowded. */
-        uint64_t tenth = whole_burst(0, learned / 10);
-        e.burst = e.rate > 0 && e.burst < tenth ? e.burst : tenth;
+        uint64_t hundredth = whole_burst(0, learned / 100);
+        e.burst = e.rate > 0 && e.burst < hundredth ? e.burst : hundredth;
         e.rate = learned;
         e.learned = true;
     }
@@ -39,6 +42,8 @@ struct effective bucket_effective(const struct limit_rule *rule, const struct li
         double interval = 1e9 / e.rate;
         e.interval_ns = interval < 1 ? 1 : (uint64_t)interval;
         e.tolerance_ns = (e.burst - 1) * e.interval_ns;
+        if (e.learned && e.tolerance_ns < LATE_NS)
+            e.tolerance_ns = e.interval_ns / 2 < LATE_NS ? e.interval_ns / 2 : LATE_NS;
     }
     return e;
 }

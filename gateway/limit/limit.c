@@ -319,10 +319,11 @@ static void object(struct limit *limit, struct limit_bucket *bucket, struct obje
     if (lesson == LESSON_KNOWN)
         return;
     count(&limit->stats.cuts);
-    /* No burst straight after: tokens come one by one, from the end of the pause. */
+    /* No burst straight after: tokens come one by one, from the end of the pause. What was owed before was
+     * owed at another rate. */
     struct effective e = bucket_effective(rule, bucket, now_ns);
     uint64_t full = until + e.tolerance_ns + (until > now_ns ? 0 : e.interval_ns);
-    bucket->tat_ns = bucket->tat_ns > full ? bucket->tat_ns : full;
+    bucket->tat_ns = lesson == LESSON_CUT || bucket->tat_ns < full ? full : bucket->tat_ns;
 }
 
 void limit_learn(struct limit *limit, struct limit_turn *turn, int status, uint64_t retry_after_ms,

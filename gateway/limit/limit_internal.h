@@ -17,17 +17,26 @@ enum { SHARD_BITS = 5, SHARDS = 1 << SHARD_BITS, CLIENT_SHARD = SHARDS, LANE_MAX
 
 /* --- learning ------------------------------------------------------------------------------------------ */
 
+enum { LEARN_SLOTS = 5 };
+#define LEARN_SLOT_NS (250 * NS_PER_MS)
+struct learned_slot {
+    uint64_t number; /* time / LEARN_SLOT_NS */
+    uint64_t accepted;
+};
+
 /* What a bucket knows of a limit that nobody told us. */
 struct learned {
-    double ceiling;             /* where upstream objected last, as far as it can be told; 0: it did not */
-    double base;                /* the rate at since_ns, growing from there (learn_rate) */
-    uint64_t since_ns;          /* the last cut, or the end of the pause it asked for */
-    uint64_t cut_ns;            /* the last cut: what was sent before it says nothing new. 0: never */
-    uint64_t paused_ns;         /* the pause it asked for */
-    uint64_t wait_ns;           /* the last wait of our own */
-    unsigned streak;            /* cuts without quiet in between */
-    uint64_t accepted, mark_ns; /* answers since mark_ns */
-    uint64_t in_slot, in_last, slot_ns; /* … since slot_ns, and in the slot before */
+    double ceiling;     /* the limit, as far as it can be told; 0: upstream did not object */
+    double base;        /* the rate at since_ns, growing from there (learn_rate) */
+    double known;       /* the last ceiling that was found by a slow climb */
+    bool sure;          /* the ceiling is the limit rather than a guess */
+    uint64_t since_ns;  /* the last cut, or the end of the pause it asked for */
+    uint64_t cut_ns;    /* the last cut: what was sent before it says nothing new. 0: never */
+    uint64_t paused_ns; /* the pause it asked for */
+    uint64_t wait_ns;   /* the last wait of our own */
+    unsigned streak;    /* cuts without quiet in between */
+    uint64_t accepted;  /* answers since the last objection */
+    struct learned_slot slots[LEARN_SLOTS]; /* … of the last second */
 };
 
 /* The rate it allows now, at most `configured` unless that is 0 for none. 0: it has nothing to say. */
