@@ -256,6 +256,13 @@ struct outbox_bounds assemble_outbox(const struct config *config)
                                   .streams_max = (unsigned)config->webhooks.outbox.streams};
 }
 
+struct relay_settings assemble_relay(const struct config *config)
+{
+    return (struct relay_settings){.timeout_ms = config->webhooks.relay.timeout_ms,
+                                   .give_up_ms = config->webhooks.relay.give_up_ms,
+                                   .concurrency = (unsigned)config->webhooks.relay.concurrency};
+}
+
 /* A subscriber with its secrets, while the audience is made. */
 struct subscriber_secrets {
     struct buf secret, previous;

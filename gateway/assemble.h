@@ -10,6 +10,7 @@
 #include "server/server.h"
 #include "token/token.h"
 #include "upstream/upstream.h"
+#include "webhook/relay.h"
 #include "webhook/webhook.h"
 
 struct cache_options assemble_cache(const struct config *config);
@@ -29,6 +30,7 @@ struct token_options assemble_token(const struct config *config, struct slice se
 /* Reads the subscribers' secrets now. The fault names the field. */
 int assemble_audience(const struct config *config, struct audience **out, struct fault *fault) MUST_CHECK;
 struct outbox_bounds assemble_outbox(const struct config *config);
+struct relay_settings assemble_relay(const struct config *config);
 /* A new settings object for one worker. */
 int assemble_pipeline(const struct config *config, struct pipeline_settings **out,
                       struct fault *fault) MUST_CHECK;

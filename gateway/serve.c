@@ -34,6 +34,7 @@ struct gateway {
     struct demo *demo; /* the stand-in of --sandbox, or NULL */
     struct store *store;
     struct outbox *outbox;
+    struct relay *relay;
     struct cache *cache;
     struct token_ring *tokens;
     struct limit *limit;
@@ -141,9 +142,6 @@ static void warn_about(const struct gateway *g)
     if (!g->demo && token_secret_is_short(buf_slice(&g->generation->client_secret)))
         log_message(LOG_WARN, "short-secret",
                     "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
-    if (config->webhooks.subscriber_count > 0)
-        log_message(LOG_WARN, "not-in-force",
-                    "webhooks.subscribers is configured; this version does not relay events yet");
     if (config->webhooks.public_url)
         log_message(LOG_WARN, "not-in-force",
                     "webhooks.public_url is configured; this version does not subscribe by itself yet");
@@ -207,7 +205,7 @@ static void open_warm(struct gateway *g)
 static void configure_outbox(struct gateway *g, const struct generation *generation)
 {
     struct outbox_bounds bounds = assemble_outbox(generation->config);
-    outbox_configure(g->outbox, NULL, &bounds);
+    outbox_configure(g->outbox, generation->audience, &bounds);
 }
 
 static int open_rooms(struct gateway *g, struct fault *fault)
@@ -263,6 +261,7 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
     struct token_options token = assemble_token(next->config, buf_slice(&next->client_secret));
     struct cache_options cache = assemble_cache(next->config);
     struct limit_options limit = assemble_limit(next->config);
+    struct relay_settings relay = assemble_relay(next->config);
     int error = 0;
     for (unsigned i = 0; i < g->worker_count && !error; i++)
         error = assemble_pipeline(next->config, &settings[i], fault);
@@ -278,6 +277,8 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
         if (!worker_reload(&g->workers[i], next, settings[i]))
             log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
     configure_outbox(g, next);
+    if (relay_configure(g->relay, next->audience, &relay))
+        log_message(LOG_ERROR, "reload", "out of memory: the relay keeps its old configuration");
     cache_configure(g->cache, &cache);
     log_setup(next->config->log.level, next->config->log.format);
     return admin_set_token(g->admin, buf_slice(&next->admin_token));
@@ -330,11 +331,17 @@ static void stop_loops(void *arg)
         loop_stop(g->workers[i].loop);
 }
 
+static void on_relay_closed(void *arg)
+{
+    struct gateway *g = arg;
+    server_close(g->admin_server, stop_loops, g);
+}
+
 static void run_all_stopped(struct loop_task *task)
 {
     struct gateway *g = container_of(task, struct gateway, all_stopped);
     process_signals_close(&g->signals);
-    server_close(g->admin_server, stop_loops, g);
+    relay_close(g->relay, on_relay_closed, g);
 }
 
 static void on_worker_stopped(void *owner, struct worker *worker)
@@ -392,6 +399,13 @@ static void on_signal(void *owner, int number)
  * ----------------------------------------------------------------------------------------------------------
  */
 
+static int make_relay(struct gateway *g, struct fault *fault)
+{
+    struct relay_settings settings = assemble_relay(g->generation->config);
+    g->relay = relay_create(g->workers[0].loop, g->outbox, g->generation->audience, &settings);
+    return g->relay ? 0 : fault_set(fault, ERR_NOMEM, "the outbox cannot be read, or out of memory");
+}
+
 static int make_admin(struct gateway *g, struct fault *fault)
 {
     struct admin_options options = {
@@ -403,6 +417,8 @@ static int make_admin(struct gateway *g, struct fault *fault)
         .limit = g->limit,
         .link = g->workers[0].link,
         .link_shared = g->link_shared,
+        .outbox = g->outbox,
+        .relay = g->relay,
         .workers = g->shown,
         .worker_count = g->worker_count,
         .hooks = {g, reload, drain, is_draining, describe},
@@ -467,6 +483,8 @@ static int start(struct gateway *g, struct fault *fault)
     if (!error)
         error = make_workers(g, fault);
     if (!error)
+        error = make_relay(g, fault);
+    if (!error)
         error = make_admin(g, fault);
     if (!error && g->demo)
         error = demo_start(g->demo, g->store, g->data_fds[0], g->webhook_fds[0], fault);
@@ -476,6 +494,7 @@ static int start(struct gateway *g, struct fault *fault)
 static void take_down(struct gateway *g)
 {
     admin_destroy(g->admin);
+    relay_destroy(g->relay);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_deinit(&g->workers[i]);
     link_shared_destroy(g->link_shared);

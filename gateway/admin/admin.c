@@ -177,6 +177,8 @@ static const struct endpoint endpoints[] = {
     {METHOD_GET, "v1/cache", false, admin_cache},
     {METHOD_GET, "v1/limits", false, admin_limits},
     {METHOD_GET, "v1/webhooks", false, admin_webhooks},
+    {METHOD_GET, "v1/relay/dead", false, admin_list_dead},
+    {METHOD_POST, "v1/relay/dead/*/replay", false, admin_replay_dead},
     {METHOD_POST, "v1/explain", false, admin_explain},
 };
 
@@ -295,6 +297,8 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
         admin_search_orphan(r->search);
     if (r && r->key_job)
         admin_key_job_orphan(r->key_job);
+    if (r && r->replay)
+        admin_replay_orphan(r->replay);
 }
 
 static void on_request(void *owner, struct server_exchange *x)

@@ -14,6 +14,7 @@
 #include "store/store.h"
 #include "token/token.h"
 #include "upstream/upstream.h"
+#include "webhook/relay.h"
 #include "webhook/webhook.h"
 
 struct admin;
@@ -45,8 +46,13 @@ struct admin_options {
     struct cache *cache;
     struct token_ring *tokens;
     struct limit *limit;
+<<<<<<< HEAD
     struct link *link; /* of this loop */
     const struct link_shared *link_shared;
+=======
+    struct outbox *outbox;
+    struct relay *relay;
+>>>>>>> 7bae342 (Relay: events go on to subscribers, at least once, in order for each credential; dead letters)
     const struct admin_worker *workers; /* borrowed for the admin's life */
     unsigned worker_count;
     struct admin_hooks hooks;

@@ -25,6 +25,7 @@ struct admin_request {
     struct admin_job *job;                                  /* a store change under way */
     struct admin_search *search;                            /* likewise, a look at Rollout */
     struct admin_key_job *key_job;                          /* likewise, of a key */
+    struct admin_replay *replay;                            /* likewise, of a dead letter */
 };
 
 /* admin.c */
@@ -66,16 +67,22 @@ void admin_purge(struct admin_request *r);
 void admin_status(struct admin_request *r);
 void admin_cache(struct admin_request *r);
 void admin_config(struct admin_request *r);
-void admin_webhooks(struct admin_request *r);
 struct pipeline_stats admin_pipeline_stats(const struct admin *admin);
 struct upstream_stats admin_upstream_stats(const struct admin *admin);
 enum { ADMIN_HOSTS_MAX = 64 };
 /* Hosts upstream, ADMIN_HOSTS_MAX of them at most; returns how many. */
 size_t admin_hosts(const struct admin *admin, struct upstream_host_stats *out);
 struct webhook_stats admin_webhook_stats(const struct admin *admin);
+json_t *admin_json_received(const struct admin *admin);
 
 /* limits.c */
 void admin_limits(struct admin_request *r);
+
+/* relay.c: /v1/webhooks, /v1/relay… */
+void admin_webhooks(struct admin_request *r);
+void admin_list_dead(struct admin_request *r);
+void admin_replay_dead(struct admin_request *r);
+void admin_replay_orphan(struct admin_replay *replay);
 
 /* metrics.c */
 void admin_metrics(struct admin_request *r);

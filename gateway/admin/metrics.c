@@ -136,6 +136,41 @@ static void webhooks(struct buf *out, const struct admin *admin)
     labelled(out, "webhooks_total", "outcome", "failed", s.failed);
 }
 
+static void of_subscriber(struct buf *out, const char *name, const struct relay_subscriber *s,
+                          uint64_t number)
+{
+    buf_append_format(out, "rollout_gateway_%s{subscriber=\"%.*s\"} %llu\n", name, SLICE_ARG(s->name),
+                      (unsigned long long)number);
+}
+
+static void add_backlog(const struct relay_subscriber *s, void *arg)
+{
+    of_subscriber(arg, "relay_backlog", s, s->backlog);
+}
+
+static void add_disabled(const struct relay_subscriber *s, void *arg)
+{
+    of_subscriber(arg, "relay_disabled", s, s->state == RELAY_DISABLED);
+}
+
+static void relay(struct buf *out, const struct admin *admin)
+{
+    struct relay_stats s;
+    relay_stats(admin->options.relay, &s);
+    one(out, "relay_delivered_total", "counter", "Events that subscribers took.", s.delivered);
+    one(out, "relay_failed_total", "counter", "Deliveries that failed and are repeated.", s.failed);
+    one(out, "relay_dead_total", "counter", "Events that became dead letters.", s.dead);
+    one(out, "relay_missed_total", "counter", "Events that left the outbox before a subscriber took them.",
+        s.missed);
+    one(out, "relay_dropped_total", "counter", "Events dropped with a subscriber that was removed.",
+        s.dropped);
+    head(out, "relay_backlog", "gauge", "Events that wait for a subscriber.");
+    relay_each(admin->options.relay, add_backlog, out);
+    head(out, "relay_disabled", "gauge", "1 after a subscriber answered 410.");
+    relay_each(admin->options.relay, add_disabled, out);
+    one(out, "event_streams", "gauge", "Open event streams.", outbox_streams(admin->options.outbox));
+}
+
 static void limits(struct buf *out, const struct admin *admin)
 {
     struct limit_stats s = {0};
@@ -189,6 +224,7 @@ void admin_metrics(struct admin_request *r)
     upstream(&out, r->admin);
     hosts(&out, r->admin);
     webhooks(&out, r->admin);
+    relay(&out, r->admin);
     limits(&out, r->admin);
     rest(&out, r->admin);
     if (out.failed)

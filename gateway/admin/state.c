@@ -1,4 +1,4 @@
-/* /v1/status, /v1/cache, /v1/config, /v1/webhooks: what the gateway knows of itself. */
+/* /v1/status, /v1/cache, /v1/config: what the gateway knows of itself. */
 #include "admin_internal.h"
 #include "base/clock.h"
 
@@ -106,7 +106,7 @@ static json_t *hosts_of(const struct admin *admin)
     return hosts;
 }
 
-static json_t *webhooks_of(const struct admin *admin)
+json_t *admin_json_received(const struct admin *admin)
 {
     struct webhook_stats s = admin_webhook_stats(admin);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "accepted", N(s.accepted), "duplicates",
@@ -144,13 +144,9 @@ void admin_status(struct admin_request *r)
                                GATEWAY_VERSION, "state", hooks->draining(hooks->owner) ? "draining" : "ready",
                                "uptime_s", N(up > 0 ? up : 0), "workers", N(admin->options.worker_count),
                                "requests", N(requests), "cache", cache_of(admin), "upstream",
-                               upstream_of(admin), "hosts", hosts_of(admin), "webhooks", webhooks_of(admin),
-                               "store", store_of(admin), "tokens", tokens_of(admin)));
-}
-
-void admin_webhooks(struct admin_request *r)
-{
-    admin_reply_json(r, 200, json_pack("{s:o}", "received", webhooks_of(r->admin)));
+                               upstream_of(admin), "hosts", hosts_of(admin), "webhooks",
+                               admin_json_received(admin), "store", store_of(admin), "tokens",
+                               tokens_of(admin)));
 }
 
 void admin_config(struct admin_request *r)

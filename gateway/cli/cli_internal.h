@@ -154,5 +154,7 @@ int cli_token(struct cli_call *call);
 int cli_explain(struct cli_call *call);
 int cli_purge(struct cli_call *call);
 int cli_status(struct cli_call *call);
+int cli_webhooks_dead(struct cli_call *call);
+int cli_webhooks_replay(struct cli_call *call);
 
 #endif

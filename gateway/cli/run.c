@@ -61,6 +61,11 @@ static const struct cli_command commands[] = {
     {"keys list", "", "the service keys, and when they were last used (to a minute)", BESIDE, USUAL, 0, 0,
      cli_keys_list},
     {"keys revoke", "ID", "end a service key, at once", BESIDE, USUAL, 1, 1, cli_keys_revoke},
+    {"webhooks dead", "", "the events that a subscriber did not take in time", "", USUAL, 0, 0,
+     cli_webhooks_dead},
+    {"webhooks replay", "[ID]", "send a dead letter again, or all of them with --all",
+     "It goes behind what waits for that subscriber and credential, under the same webhook-id.\n",
+     USUAL | BIT(ALL), 0, 1, cli_webhooks_replay},
     {"version", "", "show the version", "", BIT(JSON), 0, 0, version},
     {"help", "[COMMAND]", "show this, or the help of a command", "", BIT(JSON), 0, 2, help},
 };

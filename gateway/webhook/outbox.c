@@ -92,7 +92,7 @@ int outbox_window(struct outbox *outbox, struct store_view *view, struct outbox_
 }
 
 /* A new store, or a damaged one: numbers go on behind all that were ever given. */
-static int window_begin(struct outbox *outbox, struct store_txn *txn, struct outbox_window *out)
+int outbox_txn_window(struct outbox *outbox, struct store_txn *txn, struct outbox_window *out)
 {
     struct slice value;
     int error = store_txn_get(txn, outbox_table(outbox, OUTBOX_ROWS), SLICE(window_key), &value);
@@ -137,7 +137,7 @@ static int trim(struct outbox *outbox, struct store_txn *txn, struct outbox_wind
 int outbox_trim(struct outbox *outbox, struct store_txn *txn, unsigned most)
 {
     struct outbox_window window;
-    int error = window_begin(outbox, txn, &window);
+    int error = outbox_txn_window(outbox, txn, &window);
     uint64_t first = window.first;
     if (!error)
         error = trim(outbox, txn, &window, most);
@@ -230,7 +230,7 @@ int outbox_put(struct outbox *outbox, struct store_txn *txn, const struct letter
     struct letter_place place = {.txn = txn, .table = outbox_table(outbox, OUTBOX_LETTERS)};
     struct letter numbered = *letter;
     struct outbox_window window;
-    int error = window_begin(outbox, txn, &window);
+    int error = outbox_txn_window(outbox, txn, &window);
     if (error)
         return error;
     pthread_mutex_lock(&outbox->lock);

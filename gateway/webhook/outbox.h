@@ -54,6 +54,8 @@ struct outbox_window {
     uint64_t first, last;
 };
 int outbox_window(struct outbox *outbox, struct store_view *view, struct outbox_window *out) MUST_CHECK;
+/* Inside a transaction; one that was never written begins here. */
+int outbox_txn_window(struct outbox *outbox, struct store_txn *txn, struct outbox_window *out) MUST_CHECK;
 /* Letters of the window, for letter_read and letter_scan. */
 struct letter_place outbox_letters(struct outbox *outbox, struct store_view *view);
 
