@@ -63,6 +63,11 @@ static bool on_preflight(void *owner, struct server_exchange *x)
     return link_preflight(((struct worker *)owner)->link, x);
 }
 
+static void on_events(void *owner, struct server_exchange *x, struct slice tenant)
+{
+    webhook_stream_open(((struct worker *)owner)->webhook, x, tenant);
+}
+
 static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
                  struct fault *fault)
 {
@@ -113,6 +118,7 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
         return fault_set(fault, ERR_NOMEM, "a listener could not be made: out of memory");
     const struct pipeline_hooks hooks = {.owner = worker,
                                          .on_link = on_link,
+                                         .on_events = on_events,
                                          .on_preflight = on_preflight,
                                          .finder = link_finder(worker->link)};
     pipeline_attach(worker->pipeline, worker->data);
@@ -228,6 +234,7 @@ static void run_stop(struct loop_task *task)
     worker->deadline_ms += loop_now(worker->loop);
     server_drain(worker->data);
     server_drain(worker->webhooks);
+    webhook_drain(worker->webhook);
     look(&worker->timer);
 }
 

@@ -295,8 +295,12 @@ void server_write(struct server_exchange *x, struct server_piece piece)
 void server_flush(struct server_exchange *x)
 {
     struct exchange *e = server_exchange_of(x);
-    assert(e->begun);
+    assert(e->begun && !e->ended);
     seal(e);
+    if (e->chunk_open) {
+        push(e, PIECE_HEAD, SLICE("\r\n"));
+        e->chunk_open = false;
+    }
     server_connection_schedule(e->connection);
 }
 

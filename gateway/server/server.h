@@ -202,7 +202,8 @@ void server_fields(struct server_exchange *x, struct slice fields);
 /* Queues body bytes; they are sent when the caller returns to the loop. More than the length that was told is
  * dropped, and the connection is cut behind it. */
 void server_write(struct server_exchange *x, struct server_piece piece);
-/* Sends the head without waiting for a body byte (an event stream, say). */
+/* Sends the head without waiting for a body byte (an event stream, say), and ends the chunk: there are
+ * clients that read by whole chunks. */
 void server_flush(struct server_exchange *x);
 /* The answer is complete. x must not be used after the caller returned to the loop, except in on_done. If
  * fewer bytes were written than told, it is cut. */

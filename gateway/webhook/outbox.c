@@ -262,7 +262,6 @@ static void run_news(struct loop_task *task)
 void outbox_listen(struct outbox *outbox, struct outbox_listener *listener)
 {
     listener->task.run = run_news;
-    atomic_init(&listener->posted, false);
     pthread_mutex_lock(&outbox->lock);
     list_push_back(&outbox->listeners, &listener->node);
     pthread_mutex_unlock(&outbox->lock);

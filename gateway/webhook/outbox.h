@@ -84,7 +84,8 @@ struct outbox_state outbox_state_read(struct slice value);
 
 /* --- news ------------------------------------------------------------------------------------------ */
 
-/* Somebody who is told on a loop that there are new letters: once, however many. */
+/* Somebody who is told on a loop that there are new letters: once, however many. Zeroed but for `loop` and
+ * on_news; may listen, unlisten and listen again. */
 struct outbox_listener {
     struct list node; /* the outbox's from here … */
     struct loop_task task;

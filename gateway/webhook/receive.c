@@ -120,7 +120,9 @@ struct webhook *webhook_create(struct loop *loop, struct outbox *outbox, struct 
     webhook->cache = cache;
     arena_init(&webhook->arena, NULL, 0, 4 * 1024 * 1024);
     webhook->view = store_view_create(outbox_store(outbox));
-    if (!webhook->view || webhook_configure(webhook, options)) {
+    if (webhook->view)
+        webhook->streams = streams_create(loop, outbox, webhook->view);
+    if (!webhook->streams || webhook_configure(webhook, options)) {
         webhook_destroy(webhook);
         return NULL;
     }
@@ -131,8 +133,8 @@ void webhook_destroy(struct webhook *webhook)
 {
     if (!webhook)
         return;
-    if (webhook->view)
-        store_view_destroy(webhook->view);
+    streams_destroy(webhook->streams);
+    store_view_destroy(webhook->view);
     wipe_options(webhook);
     free(webhook);
 }
@@ -450,6 +452,16 @@ static void on_request(void *owner, struct server_exchange *x)
 struct server_handler webhook_handler(struct webhook *webhook)
 {
     return (struct server_handler){webhook, on_request, NULL};
+}
+
+void webhook_stream_open(struct webhook *webhook, struct server_exchange *x, struct slice tenant)
+{
+    streams_open(webhook->streams, x, tenant);
+}
+
+void webhook_drain(struct webhook *webhook)
+{
+    streams_drain(webhook->streams);
 }
 
 void webhook_stats(const struct webhook *webhook, struct webhook_stats *out)

@@ -38,6 +38,11 @@ struct webhook *webhook_create(struct loop *loop, struct outbox *outbox, struct 
 /* On the worker's loop; 0 or ERR_NOMEM (then the old ones stay). */
 int webhook_configure(struct webhook *webhook, const struct webhook_options *options) MUST_CHECK;
 struct server_handler webhook_handler(struct webhook *webhook);
+/* GET /t/{tenant}/events: takes the exchange over, as an event stream (stream.h). The caller may call this
+ * tenant; the tenant lives as long as the exchange. */
+void webhook_stream_open(struct webhook *webhook, struct server_exchange *x, struct slice tenant);
+/* The worker drains: streams end, no new ones are opened. */
+void webhook_drain(struct webhook *webhook);
 /* After its server is closed and the store has called back all changes. */
 void webhook_destroy(struct webhook *webhook);
 

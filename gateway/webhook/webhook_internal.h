@@ -2,6 +2,7 @@
 #ifndef WEBHOOK_INTERNAL_H
 #define WEBHOOK_INTERNAL_H
 
+#include "stream.h"
 #include "webhook/webhook.h"
 
 struct webhook {
@@ -9,6 +10,7 @@ struct webhook {
     struct outbox *outbox;
     struct store_view *view;
     struct cache *cache;
+    struct streams *streams;
     struct arena arena; /* of the options */
     struct webhook_options options;
     struct {

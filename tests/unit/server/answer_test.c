@@ -305,8 +305,13 @@ static void a_head_is_sent_alone_when_flushed(void **state)
     client_expect(&c, "\r\nX-A: 1\r\nX-B: 2\r\nTransfer-Encoding: chunked\r\n\r\n");
     put_piece(f->held[0], SLICE("event"));
     client_expect(&c, "\r\n\r\n5\r\nevent");
+    server_flush(f->held[0]); /* ends the chunk, once */
+    server_flush(f->held[0]);
+    client_expect(&c, "\r\n\r\n5\r\nevent\r\n");
+    put_piece(f->held[0], SLICE("two"));
+    client_expect(&c, "event\r\n3\r\ntwo");
     server_end(f->held[0]);
-    client_expect(&c, "event\r\n0\r\n\r\n");
+    client_expect(&c, "two\r\n0\r\n\r\n");
     client_close(&c);
     fixture_close(f);
 }
