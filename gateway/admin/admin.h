@@ -46,13 +46,10 @@ struct admin_options {
     struct cache *cache;
     struct token_ring *tokens;
     struct limit *limit;
-<<<<<<< HEAD
     struct link *link; /* of this loop */
     const struct link_shared *link_shared;
-=======
     struct outbox *outbox;
     struct relay *relay;
->>>>>>> 7bae342 (Relay: events go on to subscribers, at least once, in order for each credential; dead letters)
     const struct admin_worker *workers; /* borrowed for the admin's life */
     unsigned worker_count;
     struct admin_hooks hooks;
