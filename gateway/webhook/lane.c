@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "relay_internal.h"
 
-enum { BACKOFF_MS = 1000, BACKOFF_MAX_MS = 600 * 1000, TROUBLE_MS = 1000 };
+enum { BACKOFF_MS = 1000, BACKOFF_MAX_MS = 600 * 1000, TROUBLE_MS = 1000, TROUBLE_TOLD_MS = 60 * 1000 };
 
 struct lane *lane_find(const struct peer *peer, struct slice credential_id)
 {
@@ -96,6 +96,8 @@ static void lane_wait(struct lane *lane, uint64_t ms)
 /* A change of one row. */
 struct row_change {
     struct store_change change;
+    struct list node; /* of peer->stuck while it waits to be tried again */
+    struct loop_timer timer;
     struct lane *lane;
     bool keep;          /* write its state, instead of deleting it */
     const char *why;    /* of a burial; else NULL */
@@ -169,16 +171,61 @@ static void on_buried(struct row_change *row)
     lane_ready(lane);
 }
 
+static void tell_trouble(struct peer *peer, int error)
+{
+    uint64_t now = loop_now(peer->relay->loop);
+    if (peer->trouble_at && now < peer->trouble_at + TROUBLE_TOLD_MS)
+        return;
+    peer->trouble_at = now;
+    log_message(LOG_ERROR, "relay-not-stored", "%.*s: how a delivery ended could not be stored: %s",
+                SLICE_ARG(peer->name), error_text(error));
+}
+
+static void on_again(struct loop_timer *timer)
+{
+    struct row_change *row = container_of(timer, struct row_change, timer);
+    list_remove(&row->node);
+    store_submit(outbox_store(row->lane->peer->relay->outbox), &row->change);
+}
+
+/* An event was taken and its row is still there (the disk is full, say): until that is gone it would come
+ * again after a restart, so it is tried again and again. */
+static bool hold_on(struct row_change *row)
+{
+    struct peer *peer = row->lane->peer;
+    struct loop *loop = peer->relay->loop;
+    int error = row->change.outcome;
+    if (!error || error == ERR_NOTFOUND || row->keep || row->why || peer->leaving)
+        return false;
+    if (loop_timer_set(loop, &row->timer, loop_now(loop) + TROUBLE_MS, on_again))
+        return false;
+    list_push_back(&peer->stuck, &row->node);
+    return true;
+}
+
+void lane_let_go(struct peer *peer)
+{
+    struct list *node;
+    while ((node = list_pop(&peer->stuck))) {
+        struct row_change *row = container_of(node, struct row_change, node);
+        loop_timer_clear(peer->relay->loop, &row->timer);
+        row->lane->changes--;
+        peer->changes--;
+        free(row);
+    }
+}
+
 static void on_changed(struct store_change *change)
 {
     struct row_change *row = container_of(change, struct row_change, change);
     struct lane *lane = row->lane;
     struct peer *peer = lane->peer;
+    if (change->outcome && change->outcome != ERR_NOTFOUND)
+        tell_trouble(peer, change->outcome);
+    if (hold_on(row))
+        return;
     peer->changes--;
     lane->changes--;
-    if (change->outcome && change->outcome != ERR_NOTFOUND)
-        log_message(LOG_ERROR, "relay-not-stored", "%.*s: how a delivery ended could not be stored: %s",
-                    SLICE_ARG(peer->name), error_text(change->outcome));
     if (!change->outcome && !row->keep && atomic_load(&peer->backlog) > 0)
         atomic_fetch_sub(&peer->backlog, 1);
     if (row->why && !peer->leaving)

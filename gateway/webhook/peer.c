@@ -342,6 +342,7 @@ struct peer *peer_create(struct relay *relay, const struct audience_member *memb
     peer->name = slice_of(peer->name_text, member->name.len);
     map_init(&peer->lanes);
     list_init(&peer->ready);
+    list_init(&peer->stuck);
     peer->upstream = upstream_create(relay->loop, &options);
     if (!peer->upstream) {
         free(peer);
@@ -419,6 +420,7 @@ void peer_leave(struct peer *peer)
     list_remove(&peer->node);
     pthread_mutex_unlock(&relay->lock);
     map_each(&peer->lanes, stop_lane, NULL);
+    lane_let_go(peer);
     loop_timer_clear(relay->loop, &peer->pause_timer);
     loop_timer_clear(relay->loop, &peer->page_timer);
     loop_timer_clear(relay->loop, &peer->report_timer);

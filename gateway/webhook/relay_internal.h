@@ -43,6 +43,7 @@ struct peer {
     struct upstream *upstream; /* of its own */
     struct map lanes;
     struct list ready; /* lanes that may send */
+    struct list stuck; /* rows that could not be deleted yet */
     size_t lane_count, in_flight, changes;
     bool more;  /* there are lanes in the store that are not here */
     bool full;  /* … and the walk through them has stopped, for want of room */
@@ -135,6 +136,8 @@ struct lane *lane_find(const struct peer *peer, struct slice credential_id);
 struct lane *lane_create(struct peer *peer, struct slice credential_id);
 void lane_destroy(struct lane *lane);
 void lane_ready(struct lane *lane);
+/* Gives up the deletions of the peer that wait to be tried again. */
+void lane_let_go(struct peer *peer);
 /* It was ready and its turn has come: sends its head. */
 void lane_go(struct lane *lane);
 /* The delivery that it had begun is over. */
