@@ -49,9 +49,9 @@ struct peer {
     bool full;  /* … and the walk through them has stopped, for want of room */
     bool again; /* … and what it has passed already has to be looked at once more */
     bool leaving, upstream_closed, woken;
-    uint64_t told_at;  /* when it was last said that it fails; 0: never */
-    unsigned failures; /* times in a row that it could not be reached or asked for a pause */
-    uint64_t open_at;  /* nothing is sent before */
+    uint64_t told_at, trouble_at; /* when it was last said that it, or the store, fails; 0: never */
+    unsigned failures;            /* times in a row that it could not be reached or asked for a pause */
+    uint64_t open_at;             /* nothing is sent before */
     struct loop_task task;
     struct loop_timer pause_timer, page_timer, report_timer;
     char cursor[128]; /* the credential up to which the walk came */
