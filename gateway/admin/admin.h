@@ -37,6 +37,8 @@ struct admin_hooks {
     bool (*draining)(void *owner);
     /* Appends the effective configuration as JSON, secrets struck out. */
     int (*describe)(void *owner, struct buf *out);
+    /* A credential was deleted: what the cache keeps of it has to go. */
+    void (*deleted)(void *owner);
 };
 
 struct admin_options {

@@ -174,6 +174,7 @@ static void on_stored(struct store_change *change)
     if (change->outcome == 0 && c->action == CREDENTIAL_DELETE) {
         struct cache_subject subject = {.credential = c->id};
         cache_invalidate(job->admin->options.cache, &subject);
+        job->admin->options.hooks.deleted(job->admin->options.hooks.owner);
     }
     if (job->r)
         answer_job(job->r, job);
