@@ -189,6 +189,10 @@ enum lesson learn_objection(struct learned *learned, const struct objection *o, 
     *wait_ns = 0;
     if (learned->cut_ns > 0 && o->sent_ns <= learned->cut_ns)
         return LESSON_KNOWN;
+    if (o->overload && o->pause_ns == 0 && learned->ceiling > 0 &&
+        o->now_ns - learned->cut_ns < SAME_EVENT_NS)
+        return LESSON_KNOWN; /* to stop altogether is the breaker's decision, which wants to see how it goes
+                                on */
     if (is_same_event(learned, o)) {
         *wait_ns = wait_longer(learned, o);
         return LESSON_WAIT;

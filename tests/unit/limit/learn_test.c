@@ -384,6 +384,28 @@ static void test_an_outage_does_not_leave_a_crawl_behind(void **state)
     desk_close(&desk);
 }
 
+/* … which has to see its failures: a 503 without Retry-After slows, and stops nothing. */
+static void test_an_overload_is_slowed_not_stopped(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk,
+              &(struct limit_options){.rules[LIMIT_TENANT] = {.rate = 40, .burst = 40, .max_wait_ms = 5000}});
+    struct guest guest = {0};
+    uint64_t begin = desk.now;
+    for (int i = 0; i < 12; i++) {
+        if (ask(&desk, &guest, "acme", "") == LIMIT_WAITING)
+            while (!guest.told)
+                desk_pass(&desk, desk.now + 1);
+        desk.now += 5;
+        limit_learn(desk.limit, &guest.turn, 503, UINT64_MAX, desk.now);
+        assert_int_equal(look(&desk).paused_ms, 0);
+        done(&desk, &guest);
+    }
+    assert_true(desk.now - begin < 1000);
+    desk_close(&desk);
+}
+
 static void test_fields_follow_what_was_learned(void **state)
 {
     (void)state;
@@ -412,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_other_tenants_keep_their_pace),
         cmocka_unit_test(test_503_slows_the_credential_that_has_a_limit),
         cmocka_unit_test(test_an_outage_does_not_leave_a_crawl_behind),
+        cmocka_unit_test(test_an_overload_is_slowed_not_stopped),
         cmocka_unit_test(test_fields_follow_what_was_learned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
