@@ -2,6 +2,7 @@
 from statistics import median
 
 import freshness
+import simulate
 import locks
 
 HIT_TO_NGINX, HIT_TO_BARE, PLAIN_TO_NGINX, TLS_TO_NGINX = 0.8, 1.5, 1.1, 1.0
@@ -48,6 +49,8 @@ def targets(result):
     out = row_targets(result["rows"]) if "rows" in result else []
     out += memory_targets(result["memory"]) if "memory" in result else []
     out += freshness.targets(result["cache"], target) if "cache" in result else []
+    for name in simulate.RUNS:
+        out += simulate.targets(name, result[name], target) if name in result else []
     return out
 
 
@@ -94,6 +97,9 @@ def show(result):
         print_costs(result["cost"])
     if "cache" in result:
         freshness.show(result["cache"])
+    for name in simulate.RUNS:
+        if name in result:
+            simulate.show(name, result[name])
     if "locks" in result:
         locks.show(result["locks"])
     if result["targets"]:

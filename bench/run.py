@@ -4,9 +4,11 @@
 Every server has one worker, pinned to core 0; wrk and the origin are pinned to core 1; all is on loopback. The servers are measured in
 turn, round after round, so that whatever else the machine does falls on all of them; what counts are the ratios inside a round.
 
-Groups (--only): hit, plain, tls: CPU beside the others; cost: tokens and the mapping; memory; cache: events, eviction, a crowd on one key."""
+Groups (--only): hit, plain, tls: CPU beside the others; cost: tokens and the mapping; memory; cache: events, eviction, a crowd on one key;
+learning, fairness, outages: simulations of an upstream in trouble. learning is also plotted, into a file beside the figures."""
 import argparse
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -20,9 +22,10 @@ import locks
 import load
 import report
 import servers
+import simulate
 
 ROOT = pathlib.Path(__file__).parents[1]
-ROWS, OTHERS = ("hit", "plain", "tls"), ("cost", "memory", "cache", "locks")
+ROWS, OTHERS = ("hit", "plain", "tls"), ("cost", "memory", "cache", "locks", *simulate.RUNS)
 
 
 def arguments():
@@ -105,6 +108,7 @@ def measure_all(directory, options, origin):
               "memory": lambda: footprint.measure(directory, options.gateway, origin, options.programs / "count_alloc.so"),
               "cache": lambda: freshness.measure(directory, options, origin),
               "locks": lambda: locks.measure(directory, options, origin)}
+    groups.update({name: functools.partial(simulate.measure, name, directory, options) for name in simulate.RUNS})
     result = {}
     for name, measure in groups.items():
         if name in options.groups:
@@ -139,6 +143,10 @@ def main():
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result)
+    if "learning" in result:
+        picture = options.json.with_suffix(".learning.svg")
+        picture.write_text(simulate.plot(result["learning"]))
+        print(f"\nPlot of the hidden limits: {picture}")
     print(f"\nAll figures: {options.json}")
 
 

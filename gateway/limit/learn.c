@@ -3,7 +3,7 @@
  * been climbing slowly, else it is a guess between what was let pass for a while and what was not, which is
  * tried at once. The rate falls a little below, climbs back quickly to just under the limit, holds there for
  * as long as the objection was worth, and then searches in growing steps for as long as nobody objects. So
- * upstream says 429 about once in 200 requests while its limit stays, and a raised one is found in seconds.
+ * upstream says 429 about once in 250 requests while its limit stays, and a raised one is found in seconds.
  * The numbers were found by simulation against token buckets, fixed and sliding windows, with and without
  * Retry-After (tests/unit/limit/learn_test.c); bench/ runs the same against the whole gateway.
  */
@@ -17,7 +17,7 @@ static const double GROWTH = 0.03;  /* beyond PAST: 1 + GROWTH * (s + s^3 / 4) *
 
 /* How long it holds: an objection is spent on so many requests, and on so many times the pause that it cost;
  * a guess is tried soon. */
-static const double HOLD_REQUESTS = 200, HOLD_PAUSES = 16;
+static const double HOLD_REQUESTS = 250, HOLD_PAUSES = 16;
 static const double HOLD_MIN_S = 4, HOLD_MAX_S = 20, HOLD_PAUSED_MAX_S = 60, HOLD_GUESS_S = 2;
 
 /* Times the configured rate or, without one, the ceiling: then it is forgotten. */
