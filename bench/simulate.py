@@ -222,7 +222,7 @@ async def outage(directory, options, fault):
     patient, numbers = Patient(), itertools.count()
     origin = await lab.Origin(patient.answer).listen()
     gateway = await asyncio.to_thread(
-        servers.Gateway, directory, options.gateway, origin, f"outage-{fault.replace(" ", "-")}", workers=1, log={"access": True}, limits={},
+        servers.Gateway, directory, options.gateway, origin, f"outage-{fault.replace(' ', '-')}", workers=1, log={"access": True}, limits={},
         cache={"write_settle": "0s", "default": {"ttl": "1s", "ttl_uncovered": "1s", "stale_while_revalidate": "0s", "stale_if_error": "1h"}},
         timeouts={"connect": "400ms", "first_byte": f"{int(FIRST_BYTE * 1000)}ms", "idle": f"{int(IDLE * 1000)}ms"})
     client = lab.Client(gateway.port)
