@@ -187,7 +187,7 @@ async def fairness(directory, options):
 # --- outages ---------------------------------------------------------------------------------------------
 
 FAULTS = ("killed", "black hole", "stalled body", "5xx", "reset")
-PEOPLE, FIRST_BYTE, IDLE = 200, 0.4, 0.4
+PEOPLE, FIRST_BYTE, IDLE, SETTLED = 200, 0.4, 0.4, 1.0
 
 
 class Patient:
@@ -249,7 +249,7 @@ async def outage(directory, options, fault):
         await client.close()
         await asyncio.to_thread(gateway.stop)
         await origin.stop()
-    return summarise_outage(lines, began + FIRST_BYTE + 0.2, took, interval)
+    return summarise_outage(lines, began + SETTLED, took, interval)
 
 
 def begun_at(line):
@@ -258,7 +258,7 @@ def begun_at(line):
 
 
 def summarise_outage(lines, settled, took, interval):
-    """Of the answers that were begun once a first timeout is over; those that were a probe of upstream apart."""
+    """Of the answers that were begun once a first timeout is over and the breaker has opened; those that were a probe of upstream apart."""
     late = [line for line in lines if begun_at(line) >= settled]
     quick = [line["duration_us"] / 1000 for line in late if not line.get("tries")]
     statuses = collections.Counter(f"{line['status']} {line['cache']}" for line in late)
@@ -328,7 +328,7 @@ def show_fairness(result):
 
 
 def show_outages(result):
-    print("\nUpstream fails: answers begun after the first timeout, by the gateway's clock (those that probed upstream apart)")
+    print("\nUpstream fails: answers begun a second after that or later (timeouts are 0.4 s), by the gateway's clock (those that probed upstream apart)")
     print(f"  {'':14}{'answers':>9}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'< 1 ms':>9}{'probes':>8}{'attempts':>10}{'recovery':>10}  of an interval of")
     for fault, one in result.items():
         print(f"  {fault:14}{one['answers']:9}{one['p50_ms']:9.2f}{one['p99_ms']:9.2f}{one['max_ms']:9.2f}{one['under_1ms']:9.1%}"
