@@ -172,7 +172,35 @@ static struct event_rule *dependencies_of(const struct config *config, size_t *c
     return all;
 }
 
-int assemble_pipeline(const struct config *config, struct pipeline_settings **out, struct fault *fault)
+int assemble_plan(const struct config *config, struct event_plan **out, struct fault *fault)
+{
+    size_t count = config->webhooks.event_count;
+    struct event_want *wants = calloc(count + 1, sizeof *wants);
+    struct slice *apis = calloc(config->upstream_count + 1, sizeof *apis);
+    int error = ERR_NOMEM;
+    if (wants && apis) {
+        for (size_t i = 0; i < config->upstream_count; i++)
+            apis[i] = config->upstreams[i].name;
+        for (size_t i = 0; i < count; i++)
+            wants[i] = (struct event_want){config->webhooks.events[i].api, config->webhooks.events[i].event};
+        error = event_plan_create(apis, config->upstream_count, wants, count, out);
+    }
+    free(wants);
+    free(apis);
+    if (error == ERR_LIMIT)
+        return fault_set(fault, error, "webhooks.events: more than %d events or %d entities for one api",
+                         EVENT_PLAN_EVENTS, EVENT_PLAN_ENTITIES);
+    return error ? fault_set(fault, error, "out of memory") : 0;
+}
+
+struct subscribe_options assemble_subscribe(const struct config *config, struct event_plan *plan)
+{
+    return (struct subscribe_options){config->webhooks.public_url, plan, config->webhooks.sync_interval_ms,
+                                      config->webhooks.coverage_bound_ms};
+}
+
+int assemble_pipeline(const struct config *config, struct event_plan *plan, struct pipeline_settings **out,
+                      struct fault *fault)
 {
     struct pipeline_api_options *apis = calloc(config->upstream_count + 1, sizeof *apis);
     struct pipeline_rule_options *rules = calloc(config->cache.rule_count + 1, sizeof *rules);
@@ -200,8 +228,8 @@ int assemble_pipeline(const struct config *config, struct pipeline_settings **ou
             .dependency_count = dependency_count,
             .write_settle_ms = config->cache.write_settle_ms,
             .coverage_ms = config->webhooks.coverage_ms,
-            /* Who names a public URL has Rollout deliver there. */
-            .covered = config->webhooks.public_url != NULL,
+            .plan = config->webhooks.public_url ? plan : NULL,
+            .canary = config->webhooks.canary,
             .entry_max = (size_t)config->cache.entry_max,
             .body_max = config->sizes.request_body,
             .leg_ms = config->timeouts.fanout,

@@ -11,6 +11,7 @@
 #include "token/token.h"
 #include "upstream/upstream.h"
 #include "webhook/relay.h"
+#include "webhook/subscribe.h"
 #include "webhook/webhook.h"
 
 struct cache_options assemble_cache(const struct config *config);
@@ -31,8 +32,11 @@ struct token_options assemble_token(const struct config *config, struct slice se
 int assemble_audience(const struct config *config, struct audience **out, struct fault *fault) MUST_CHECK;
 struct outbox_bounds assemble_outbox(const struct config *config);
 struct relay_settings assemble_relay(const struct config *config);
+/* What is subscribed to. The fault names the field. */
+int assemble_plan(const struct config *config, struct event_plan **out, struct fault *fault) MUST_CHECK;
+struct subscribe_options assemble_subscribe(const struct config *config, struct event_plan *plan);
 /* A new settings object for one worker. */
-int assemble_pipeline(const struct config *config, struct pipeline_settings **out,
+int assemble_pipeline(const struct config *config, struct event_plan *plan, struct pipeline_settings **out,
                       struct fault *fault) MUST_CHECK;
 /* Calls use with options that live for the call. Returns what it returns. `previous`: empty for none. */
 int assemble_webhook(const struct config *config, struct slice secret, struct slice previous, int first_table,

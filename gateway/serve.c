@@ -13,7 +13,6 @@
 #include "credential/credential.h"
 #include "demo.h"
 #include "idempotency/idempotency.h"
-#include "janitor.h"
 #include "limit/limit.h"
 #include "process.h"
 #include "worker.h"
@@ -37,14 +36,14 @@ struct gateway {
     struct outbox *outbox;
     struct relay *relay;
     struct cache *cache;
-    struct janitor janitor; /* from run() on */
     struct token_ring *tokens;
     struct limit *limit;
     struct pipeline_shared *shared;
     struct link_shared *link_shared;
     struct worker *workers;
     struct admin_worker *shown;
-    unsigned worker_count, stopped;
+    unsigned worker_count; /* those with listeners; one more stands behind them, for what is in no hurry */
+    unsigned stopped;
     struct admin *admin;
     struct server *admin_server;
     struct process_signals signals;
@@ -131,6 +130,8 @@ static struct generation *generation_load(struct gateway *g, int *status, struct
         error = assemble_tls(generation->config, &generation->data_tls, &generation->webhooks_tls, fault);
     if (!error)
         error = assemble_audience(generation->config, &generation->audience, fault);
+    if (!error)
+        error = assemble_plan(generation->config, &generation->plan, fault);
     if (error) {
         generation_release(generation);
         return NULL;
@@ -235,22 +236,50 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     return 0;
 }
 
+static unsigned all_workers(const struct gateway *g)
+{
+    return g->worker_count + 1;
+}
+
+static struct subscribe *subscriptions_of(const struct gateway *g)
+{
+    return g->workers[g->worker_count].subscribe;
+}
+
+/* Whoever reads by a lease that nobody looks after tells the worker that does. */
+static void on_watch(void *owner, struct slice tenant, struct slice credential_id, struct slice api)
+{
+    subscribe_want(owner, tenant, credential_id, api);
+}
+
+static int make_subscriptions(struct gateway *g, const struct worker_rooms *rooms, struct fault *fault)
+{
+    if (worker_subscribe(&g->workers[g->worker_count], rooms, g->generation))
+        return fault_set(fault, ERR_NOMEM, "out of memory at start");
+    const struct pipeline_watcher watcher = {subscriptions_of(g), on_watch};
+    for (unsigned i = 0; i < all_workers(g); i++)
+        pipeline_watch(g->workers[i].pipeline, &watcher);
+    return 0;
+}
+
 static int make_workers(struct gateway *g, struct fault *fault)
 {
     struct worker_rooms rooms = {g->store, g->outbox, g->cache, g->shared, g->link_shared, WEBHOOK_TABLE};
-    g->workers = calloc(g->worker_count, sizeof *g->workers);
-    g->shown = calloc(g->worker_count, sizeof *g->shown);
+    g->workers = calloc(all_workers(g), sizeof *g->workers);
+    g->shown = calloc(all_workers(g), sizeof *g->shown);
     if (!g->workers || !g->shown)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
-    for (unsigned i = 0; i < g->worker_count; i++) {
+    for (unsigned i = 0; i < all_workers(g); i++) {
         struct worker *worker = &g->workers[i];
-        int error = worker_init(worker, &rooms, g->generation, g->data_fds[i], g->webhook_fds[i], fault);
+        bool listens = i < g->worker_count;
+        int error = worker_init(worker, &rooms, g->generation, listens ? g->data_fds[i] : -1,
+                                listens ? g->webhook_fds[i] : -1, fault);
         if (error)
             return error;
         g->shown[i] = (struct admin_worker){worker->pipeline, worker->upstream, worker->webhook, worker->data,
                                             worker->loop};
     }
-    return 0;
+    return make_subscriptions(g, &rooms, fault);
 }
 
 /* --- reload
@@ -259,23 +288,23 @@ static int make_workers(struct gateway *g, struct fault *fault)
 
 static int put_in_force(struct gateway *g, struct generation *next, struct fault *fault)
 {
-    struct pipeline_settings *settings[WORKERS_MAX] = {NULL};
+    struct pipeline_settings *settings[WORKERS_MAX + 1] = {NULL};
     struct token_options token = assemble_token(next->config, buf_slice(&next->client_secret));
     struct cache_options cache = assemble_cache(next->config);
     struct limit_options limit = assemble_limit(next->config);
     struct relay_settings relay = assemble_relay(next->config);
     int error = 0;
-    for (unsigned i = 0; i < g->worker_count && !error; i++)
-        error = assemble_pipeline(next->config, &settings[i], fault);
+    for (unsigned i = 0; i < all_workers(g) && !error; i++)
+        error = assemble_pipeline(next->config, next->plan, &settings[i], fault);
     if (!error)
         error = token_ring_configure(g->tokens, &token); /* tokens of the old secret are gone */
     if (error) {
-        for (unsigned i = 0; i < g->worker_count; i++)
+        for (unsigned i = 0; i < all_workers(g); i++)
             pipeline_settings_release(settings[i]);
         return error;
     }
     limit_configure(g->limit, &limit); /* before the workers hear of it: they look who may go now */
-    for (unsigned i = 0; i < g->worker_count; i++)
+    for (unsigned i = 0; i < all_workers(g); i++)
         if (!worker_reload(&g->workers[i], next, settings[i]))
             log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
     configure_outbox(g, next);
@@ -329,7 +358,7 @@ static void stop_loops(void *arg)
     struct gateway *g = arg;
     struct store_change last = {.apply = nothing};
     store_apply(g->store, &last);
-    for (unsigned i = 0; i < g->worker_count; i++)
+    for (unsigned i = 0; i < all_workers(g); i++)
         loop_stop(g->workers[i].loop);
 }
 
@@ -350,7 +379,7 @@ static void on_worker_stopped(void *owner, struct worker *worker)
 {
     struct gateway *g = owner;
     (void)worker;
-    if (__atomic_add_fetch(&g->stopped, 1, __ATOMIC_ACQ_REL) < g->worker_count)
+    if (__atomic_add_fetch(&g->stopped, 1, __ATOMIC_ACQ_REL) < all_workers(g))
         return;
     g->all_stopped.run = run_all_stopped;
     loop_post(g->workers[0].loop, &g->all_stopped);
@@ -364,7 +393,7 @@ static void drain(void *owner)
     g->draining = true;
     process_notify("STOPPING=1");
     log_message(LOG_INFO, "draining", "no new connections; requests in flight are answered");
-    for (unsigned i = 0; i < g->worker_count; i++)
+    for (unsigned i = 0; i < all_workers(g); i++)
         worker_stop(&g->workers[i], g->generation->config->timeouts.drain, g, on_worker_stopped);
 }
 
@@ -373,14 +402,15 @@ static bool is_draining(void *owner)
     return ((struct gateway *)owner)->draining;
 }
 
+static struct event_plan *plan_of(void *owner)
+{
+    const struct generation *generation = ((struct gateway *)owner)->generation;
+    return generation->config->webhooks.public_url ? generation->plan : NULL;
+}
+
 static int describe(void *owner, struct buf *out)
 {
     return config_describe(((struct gateway *)owner)->generation->config, out);
-}
-
-static void on_deleted(void *owner)
-{
-    janitor_ask(&((struct gateway *)owner)->janitor);
 }
 
 static void on_signal(void *owner, int number)
@@ -428,7 +458,9 @@ static int make_admin(struct gateway *g, struct fault *fault)
         .relay = g->relay,
         .workers = g->shown,
         .worker_count = g->worker_count,
-        .hooks = {g, reload, drain, is_draining, describe, on_deleted},
+        .helper_count = 1,
+        .subscribe = subscriptions_of(g),
+        .hooks = {g, reload, drain, is_draining, describe, plan_of},
         .token = buf_slice(&g->generation->admin_token),
         .started_wall_ms = clock_wall_ms(),
     };
@@ -502,7 +534,7 @@ static void take_down(struct gateway *g)
 {
     admin_destroy(g->admin);
     relay_destroy(g->relay);
-    for (unsigned i = 0; i < g->worker_count; i++)
+    for (unsigned i = 0; i < all_workers(g); i++)
         worker_deinit(&g->workers[i]);
     link_shared_destroy(g->link_shared);
     pipeline_shared_destroy(g->shared);
@@ -520,22 +552,18 @@ static void take_down(struct gateway *g)
 
 static int run(struct gateway *g)
 {
-    for (unsigned i = 1; i < g->worker_count; i++)
+    for (unsigned i = 1; i < all_workers(g); i++)
         if (pthread_create(&g->workers[i].thread, NULL, run_worker, &g->workers[i])) {
             log_message(LOG_ERROR, "start-failed", "a thread could not be started");
             _exit(CLI_FAILED);
         }
-    if (!janitor_start(&g->janitor, g->cache, g->store))
-        log_message(LOG_WARN, "cache_not_swept",
-                    "out of memory or threads: what the cache keeps of a deleted credential stays");
     log_ready(g);
     process_notify("READY=1");
     if (g->demo)
         demo_greet(g->demo);
     loop_run(g->workers[0].loop);
-    for (unsigned i = 1; i < g->worker_count; i++)
+    for (unsigned i = 1; i < all_workers(g); i++)
         pthread_join(g->workers[i].thread, NULL);
-    janitor_stop(&g->janitor);
     log_message(LOG_INFO, "stopped", "all requests were answered or their time was over");
     take_down(g);
     return CLI_OK;

@@ -22,6 +22,7 @@ void generation_release(struct generation *generation)
     server_tls_release(generation->data_tls);
     server_tls_release(generation->webhooks_tls);
     audience_release(generation->audience);
+    event_plan_release(generation->plan);
     config_release(generation->config);
     free(generation);
 }
@@ -78,7 +79,7 @@ static int build(struct worker *worker, const struct worker_rooms *rooms, const 
     worker->upstream = worker->loop ? upstream_create(worker->loop, &upstream) : NULL;
     if (!worker->upstream)
         return fault_set(fault, ERR_NOMEM, "a worker could not be made: out of memory or descriptors");
-    int error = assemble_pipeline(config, &settings, fault);
+    int error = assemble_pipeline(config, generation->plan, &settings, fault);
     if (error)
         return error;
     worker->pipeline = pipeline_create(worker->loop, rooms->shared, worker->upstream, settings);
@@ -102,8 +103,10 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     worker->webhook_table = rooms->webhook_table;
     int error = build(worker, rooms, generation, fault);
     if (error) {
-        close(data_fd);
-        close(webhooks_fd);
+        if (data_fd >= 0)
+            close(data_fd);
+        if (webhooks_fd >= 0)
+            close(webhooks_fd);
         return error;
     }
     struct server_options data = assemble_data(generation->config);
@@ -126,8 +129,18 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     return 0;
 }
 
+int worker_subscribe(struct worker *worker, const struct worker_rooms *rooms,
+                     const struct generation *generation)
+{
+    struct rollout_door door = pipeline_door(worker->pipeline);
+    struct subscribe_options options = assemble_subscribe(generation->config, generation->plan);
+    worker->subscribe = subscribe_create(worker->loop, rooms->store, rooms->cache, &door, &options);
+    return worker->subscribe ? 0 : ERR_NOMEM;
+}
+
 void worker_deinit(struct worker *worker)
 {
+    subscribe_destroy(worker->subscribe);
     pipeline_destroy(worker->pipeline);
     webhook_destroy(worker->webhook);
     link_destroy(worker->link);
@@ -174,6 +187,9 @@ static void run_update(struct loop_task *task)
         log_message(LOG_ERROR, "reload", "out of memory: the webhook receiver keeps its old configuration");
     if (assemble_link(config, use_link, worker->link))
         log_message(LOG_ERROR, "reload", "out of memory: Rollout Link keeps its old configuration");
+    struct subscribe_options subscribe = assemble_subscribe(config, update->generation->plan);
+    if (worker->subscribe && subscribe_configure(worker->subscribe, &subscribe))
+        log_message(LOG_ERROR, "reload", "out of memory: subscriptions keep their old configuration");
     generation_release(update->generation);
     free(update);
 }
@@ -232,6 +248,8 @@ static void run_stop(struct loop_task *task)
 {
     struct worker *worker = container_of(task, struct worker, stop_task);
     worker->deadline_ms += loop_now(worker->loop);
+    if (worker->subscribe)
+        subscribe_stop(worker->subscribe);
     server_drain(worker->data);
     server_drain(worker->webhooks);
     webhook_drain(worker->webhook);

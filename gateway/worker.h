@@ -10,6 +10,7 @@
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "upstream/upstream.h"
+#include "webhook/subscribe.h"
 #include "webhook/webhook.h"
 
 /* A configuration in force, with its secrets: shared by the workers, counted. */
@@ -19,6 +20,7 @@ struct generation {
     struct buf client_secret, previous_secret, admin_token;
     struct server_tls *data_tls, *webhooks_tls; /* NULL: plain */
     struct audience *audience;                  /* of the events */
+    struct event_plan *plan;                    /* of the gateway's own subscriptions */
 };
 void generation_retain(struct generation *generation);
 void generation_release(struct generation *generation);
@@ -30,6 +32,7 @@ struct worker {
     struct pipeline *pipeline;
     struct webhook *webhook;
     struct link *link;
+    struct subscribe *subscribe; /* NULL: it is another worker's */
     struct server *data, *webhooks;
     int webhook_table;
 
@@ -51,10 +54,13 @@ struct worker_rooms {
     int webhook_table;
 };
 
-/* Builds what belongs to the worker. On an error nothing has to be undone but worker_deinit. The descriptors
- * are taken over. */
+/* Builds what belongs to the worker. Descriptors of -1: nobody comes from outside. On an error nothing has to
+ * be undone but worker_deinit. The descriptors are taken over. */
 int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
                 int data_fd, int webhooks_fd, struct fault *fault) MUST_CHECK;
+/* The reconciler of the gateway's subscriptions runs on this worker. ERR_NOMEM. */
+int worker_subscribe(struct worker *worker, const struct worker_rooms *rooms,
+                     const struct generation *generation) MUST_CHECK;
 /* After its loop has ended, or was never run. */
 void worker_deinit(struct worker *worker);
 

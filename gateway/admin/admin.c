@@ -179,6 +179,7 @@ static const struct endpoint endpoints[] = {
     {METHOD_GET, "v1/webhooks", false, admin_webhooks},
     {METHOD_GET, "v1/relay/dead", false, admin_list_dead},
     {METHOD_POST, "v1/relay/dead/*/replay", false, admin_replay_dead},
+    {METHOD_POST, "v1/webhooks/sync", false, admin_sync_webhooks},
     {METHOD_POST, "v1/explain", false, admin_explain},
 };
 

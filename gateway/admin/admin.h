@@ -15,6 +15,7 @@
 #include "token/token.h"
 #include "upstream/upstream.h"
 #include "webhook/relay.h"
+#include "webhook/subscribe.h"
 #include "webhook/webhook.h"
 
 struct admin;
@@ -37,8 +38,8 @@ struct admin_hooks {
     bool (*draining)(void *owner);
     /* Appends the effective configuration as JSON, secrets struck out. */
     int (*describe)(void *owner, struct buf *out);
-    /* A credential was deleted: what the cache keeps of it has to go. */
-    void (*deleted)(void *owner);
+    /* What the gateway subscribes to, for the time of the call; NULL: it does not. */
+    struct event_plan *(*plan)(void *owner);
 };
 
 struct admin_options {
@@ -54,6 +55,8 @@ struct admin_options {
     struct relay *relay;
     const struct admin_worker *workers; /* borrowed for the admin's life */
     unsigned worker_count;
+    unsigned helper_count;       /* behind them: workers without listeners */
+    struct subscribe *subscribe; /* thread-safe calls only; or NULL */
     struct admin_hooks hooks;
     struct slice
         token; /* "": none is asked for; copied. Compared in constant time with Authorization: Bearer */

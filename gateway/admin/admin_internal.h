@@ -3,6 +3,7 @@
 #define ADMIN_INTERNAL_H
 
 #include "admin/admin.h"
+#include "credential/credential.h"
 #include "http/json.h"
 
 enum { ADMIN_SEGMENTS = 8, ADMIN_BODY_MAX = 1024 * 1024, ADMIN_ANSWER_MAX = 64 * 1024 * 1024 };
@@ -46,6 +47,8 @@ void admin_delete_credential(struct admin_request *r);
 void admin_job_orphan(struct admin_job *job);
 /* The tenant's credentials as an array, or NULL: answered. */
 json_t *admin_credentials_json(struct admin_request *r, struct slice tenant);
+/* ?prefix=&cursor=&limit=; false: answered 400. */
+bool admin_read_page(struct admin_request *r, struct credential_page *page);
 json_t *admin_json_text(struct slice s);
 /* RFC 3339, whole seconds. */
 json_t *admin_json_time(int64_t ms);
@@ -75,11 +78,16 @@ size_t admin_hosts(const struct admin *admin, struct upstream_host_stats *out);
 struct webhook_stats admin_webhook_stats(const struct admin *admin);
 json_t *admin_json_received(const struct admin *admin);
 
+/* webhooks.c: /v1/webhooks… */
+void admin_webhooks(struct admin_request *r);
+void admin_sync_webhooks(struct admin_request *r);
+
 /* limits.c */
 void admin_limits(struct admin_request *r);
 
-/* relay.c: /v1/webhooks, /v1/relay… */
-void admin_webhooks(struct admin_request *r);
+/* relay.c: /v1/relay… */
+/* Members for /v1/webhooks; NULL: the outbox cannot be read. */
+json_t *admin_json_relay(const struct admin *admin);
 void admin_list_dead(struct admin_request *r);
 void admin_replay_dead(struct admin_request *r);
 void admin_replay_orphan(struct admin_replay *replay);

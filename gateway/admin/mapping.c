@@ -69,21 +69,28 @@ static void on_tenant(struct slice tenant, size_t count, void *arg)
         arg, json_pack("{s:o, s:I}", "tenant", admin_json_text(tenant), "credentials", (json_int_t)count));
 }
 
+bool admin_read_page(struct admin_request *r, struct credential_page *page)
+{
+    struct slice limit;
+    uint64_t wanted;
+    *page = (struct credential_page){.limit = 100};
+    admin_query(r, "prefix", &page->prefix);
+    admin_query(r, "cursor", &page->cursor);
+    if (!admin_query(r, "limit", &limit))
+        return true;
+    if (!slice_to_u64(limit, &wanted) || wanted < 1 || wanted > 10000) {
+        server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "limit has to be 1 to 10000");
+        return false;
+    }
+    page->limit = (size_t)wanted;
+    return true;
+}
+
 void admin_list_tenants(struct admin_request *r)
 {
-    struct credential_page page = {.limit = 100};
-    struct slice limit, next = {NULL, 0};
-    uint64_t wanted;
-    admin_query(r, "prefix", &page.prefix);
-    admin_query(r, "cursor", &page.cursor);
-    if (admin_query(r, "limit", &limit)) {
-        if (!slice_to_u64(limit, &wanted) || wanted < 1 || wanted > 10000) {
-            server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "limit has to be 1 to 10000");
-            return;
-        }
-        page.limit = (size_t)wanted;
-    }
-    if (!begin(r))
+    struct credential_page page;
+    struct slice next = {NULL, 0};
+    if (!admin_read_page(r, &page) || !begin(r))
         return;
     json_t *tenants = json_array();
     int error = credential_list_tenants(r->admin->view, &page, on_tenant, tenants, &next);
@@ -174,8 +181,9 @@ static void on_stored(struct store_change *change)
     if (change->outcome == 0 && c->action == CREDENTIAL_DELETE) {
         struct cache_subject subject = {.credential = c->id};
         cache_invalidate(job->admin->options.cache, &subject);
-        job->admin->options.hooks.deleted(job->admin->options.hooks.owner);
     }
+    if (change->outcome == 0 && job->admin->options.subscribe)
+        subscribe_sync(job->admin->options.subscribe, c->tenant);
     if (job->r)
         answer_job(job->r, job);
     free(job);

@@ -91,6 +91,37 @@ static void of_host(struct buf *out, const char *name, const struct upstream_hos
     buf_append_format(out, "\"} %llu\n", (unsigned long long)number);
 }
 
+static void coverage(struct buf *out, const struct admin *admin)
+{
+    struct subscribe_stats s = {0};
+    if (!admin->options.subscribe)
+        return;
+    subscribe_stats(admin->options.subscribe, &s);
+    head(out, "webhook_covered", "gauge",
+         "Pairs of credential and API that are read from, by what the gateway's subscriptions cover.");
+    labelled(out, "webhook_covered", "state", "all", s.covered);
+    labelled(out, "webhook_covered", "state", "part", s.partly);
+    labelled(out, "webhook_covered", "state", "none", s.uncovered);
+    head(out, "subscriptions_total", "counter", "What the gateway did to its subscriptions at Rollout.");
+    labelled(out, "subscriptions_total", "action", "created", s.created);
+    labelled(out, "subscriptions_total", "action", "pointed", s.pointed);
+    labelled(out, "subscriptions_total", "action", "deleted", s.deleted);
+    labelled(out, "subscriptions_total", "action", "refused", s.refused);
+    one(out, "subscription_looks_total", "counter", "Lists of subscriptions that were compared.", s.looks);
+    one(out, "subscription_failures_total", "counter", "Looks and changes that failed.", s.failed);
+    one(out, "subscription_not_ready_total", "counter", "Times that Rollout answered 409.", s.not_ready);
+}
+
+static void canary(struct buf *out, const struct pipeline_stats *s)
+{
+    head(out, "canary_total", "counter", "Hits that were read again, by what came out.");
+    labelled(out, "canary_total", "outcome", "same", s->canary.same);
+    labelled(out, "canary_total", "outcome", "late", s->canary.late);
+    labelled(out, "canary_total", "outcome", "drift", s->canary.drift);
+    labelled(out, "canary_total", "outcome", "unclear", s->canary.unclear);
+    labelled(out, "canary_total", "outcome", "failed", s->canary.failed);
+}
+
 static void upstream(struct buf *out, const struct admin *admin)
 {
     struct upstream_stats s = admin_upstream_stats(admin);
@@ -225,6 +256,8 @@ void admin_metrics(struct admin_request *r)
     hosts(&out, r->admin);
     webhooks(&out, r->admin);
     relay(&out, r->admin);
+    coverage(&out, r->admin);
+    canary(&out, &pipeline);
     limits(&out, r->admin);
     rest(&out, r->admin);
     if (out.failed)

@@ -1,4 +1,4 @@
-/* /v1/webhooks, /v1/relay/dead: what came in, what goes on, and what could not. */
+/* /v1/relay/dead, and the relay's part of /v1/webhooks: what goes on, and what could not. */
 #include <stdlib.h>
 
 #include "admin_internal.h"
@@ -17,14 +17,12 @@ static void add_subscriber(const struct relay_subscriber *s, void *arg)
                                          N(s->stats.dead), "missed", N(s->stats.missed)));
 }
 
-void admin_webhooks(struct admin_request *r)
+json_t *admin_json_relay(const struct admin *admin)
 {
-    const struct admin *admin = r->admin;
     struct outbox *outbox = admin->options.outbox;
     struct outbox_window window = {1, 0};
     struct relay_stats stats;
     uint64_t dead = 0;
-    json_t *subscribers = json_array();
     int error = store_view_begin(admin->view);
     if (!error) {
         error = outbox_window(outbox, admin->view, &window);
@@ -32,20 +30,15 @@ void admin_webhooks(struct admin_request *r)
             error = dead_count(outbox, admin->view, &dead);
         store_view_end(admin->view);
     }
-    if (error) {
-        json_decref(subscribers);
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the outbox cannot be read: %s",
-                       error_text(error));
-        return;
-    }
+    if (error)
+        return NULL;
+    json_t *subscribers = json_array();
     relay_each(admin->options.relay, add_subscriber, subscribers);
     relay_stats(admin->options.relay, &stats);
-    admin_reply_json(r, 200,
-                     json_pack("{s:o, s:{s:I, s:I, s:I}, s:o, s:I, s:I, s:I}", "received",
-                               admin_json_received(admin), "outbox", "first", N(window.first), "last",
-                               N(window.last), "events", N(window.last + 1 - window.first), "subscribers",
-                               subscribers, "dead_letters", N(dead), "dropped", N(stats.dropped), "streams",
-                               N(outbox_streams(outbox))));
+    return json_pack("{s:{s:I, s:I, s:I}, s:o, s:I, s:I, s:I}", "outbox", "first", N(window.first), "last",
+                     N(window.last), "events", N(window.last + 1 - window.first), "subscribers", subscribers,
+                     "dead_letters", N(dead), "dropped", N(stats.dropped), "streams",
+                     N(outbox_streams(outbox)));
 }
 
 /* --- dead letters ---------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 struct pipeline_stats admin_pipeline_stats(const struct admin *admin)
 {
     struct pipeline_stats stats = {0};
-    for (unsigned i = 0; i < admin->options.worker_count; i++)
+    for (unsigned i = 0; i < admin->options.worker_count + admin->options.helper_count; i++)
         pipeline_stats(admin->options.workers[i].pipeline, &stats);
     return stats;
 }
@@ -13,7 +13,7 @@ struct pipeline_stats admin_pipeline_stats(const struct admin *admin)
 struct upstream_stats admin_upstream_stats(const struct admin *admin)
 {
     struct upstream_stats sum = {0}, one;
-    for (unsigned i = 0; i < admin->options.worker_count; i++) {
+    for (unsigned i = 0; i < admin->options.worker_count + admin->options.helper_count; i++) {
         upstream_stats(admin->options.workers[i].upstream, &one);
         sum.connects += one.connects;
         sum.connect_failures += one.connect_failures;
@@ -35,7 +35,7 @@ size_t admin_hosts(const struct admin *admin, struct upstream_host_stats *out)
 struct webhook_stats admin_webhook_stats(const struct admin *admin)
 {
     struct webhook_stats stats = {0};
-    for (unsigned i = 0; i < admin->options.worker_count; i++)
+    for (unsigned i = 0; i < admin->options.worker_count + admin->options.helper_count; i++)
         webhook_stats(admin->options.workers[i].webhook, &stats);
     return stats;
 }

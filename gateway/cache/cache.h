@@ -77,12 +77,40 @@ unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms);
 bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms);
 
-/* --- coverage: do this credential's webhooks work? --- */
+/* --- coverage: do this credential's webhooks work? ---
+ *
+ * Two ways to know. Where somebody else subscribes, by the events that come: cache_event_seen, cache_covered.
+ * Where the gateway does it itself (webhook/subscribe.h), by what it sees at Rollout: a lease on (credential,
+ * api) with a bit for each entity, renewed while all is in order. Both are forgotten at a restart; nothing is
+ * covered then before somebody has looked. */
 
 /* A genuine event of the credential came. Any thread. */
 void cache_event_seen(struct cache *cache, struct slice credential, uint64_t now_ms);
-/* Did one come within the window? Forgotten at a restart. */
+/* Did one come within the window? */
 bool cache_covered(const struct cache *cache, struct slice credential, uint64_t now_ms, uint64_t window_ms);
+
+/* What a lease is found by. `version` stands for the meaning of the bits. */
+uint64_t cache_lease_key(struct slice credential, struct slice api, uint64_t version);
+/* On the way of a hit: a few loads, no lock. *ask: nobody looks after this lease, or not soon enough, and
+ * nobody was told so in the last seconds: the caller is to tell. */
+bool cache_lease_holds(struct cache *cache, uint64_t key, unsigned bit, uint64_t now_ms, bool *ask);
+
+struct cache_lease {
+    uint64_t mask;     /* entities covered; 0: none */
+    uint64_t print;    /* of what covers them, not 0: another one means that events may have been missed */
+    uint64_t until_ms; /* the lease ends unless it is renewed; 0: there is none */
+    uint64_t ask_ms;   /* from then on readers ask for a renewal */
+};
+/* Makes or renews the lease; if entries of (credential, api) may have missed an event (another print than the
+ * last) all of them become stale. Any thread. Returns the bits that were covered before. */
+uint64_t cache_lease_set(struct cache *cache, uint64_t key, const struct cache_subject *subject,
+                         const struct cache_lease *lease, uint64_t now_ms);
+/* The entity was found to be wrong: it is stale now, and its bit does not count before until_ms. */
+void cache_lease_doubt(struct cache *cache, uint64_t key, unsigned bit, const struct cache_subject *subject,
+                       uint64_t until_ms);
+/* As it is now, bits in doubt left out; used_ms is when somebody read by it. False: there is none. */
+bool cache_lease_show(const struct cache *cache, uint64_t key, uint64_t now_ms, struct cache_lease *lease,
+                      uint64_t *used_ms);
 
 /* --- policy ---------------------------------------------------------------------------------- */
 
@@ -259,27 +287,6 @@ void cache_warm_close(struct cache *cache);
  * it is on disk, and decides again. wall_ms is clock_wall_ms. */
 void cache_warm_find(struct cache *cache, const struct cache_query *query, int64_t wall_ms,
                      struct cache_found *out);
-
-/* --- sweeping
- * ----------------------------------------------------------------------------------------------- */
-
-/* A walk over all that is kept, in memory and on disk, that takes out what belongs to credentials that are no
- * more. What is stored meanwhile may escape it: walk again some time. Begins as {.keeps = …, .arg = …}. */
-struct cache_sweep {
-    /* Is there such a credential? On the sweeping thread, without a lock of the cache; the slices die after.
-     */
-    bool (*keeps)(struct slice tenant, struct slice credential, void *arg);
-    void *arg;
-    size_t removed; /* entries and records so far */
-
-    /* the cache's */
-    size_t shard, bucket;
-    char from[32];
-    size_t from_len;
-};
-/* A step of at most some hundred entries. False: the walk is over. Waits for the disk: not on a loop; before
- * cache_warm_close. */
-bool cache_sweep_step(struct cache *cache, struct cache_sweep *sweep);
 
 /* bytes: entries with the heap's overhead, those still being sent included, and the index; never more than
  * budget. Beside it stand at most 8 MiB of generation tables, of which only pages that were touched exist. */

@@ -133,11 +133,24 @@ struct coverage_slot {
     _Atomic uint64_t hash;    /* of the credential that has the slot */
     _Atomic uint64_t seen_ms; /* of its last event; 0: none */
 };
+/* A lease. Written under the lock, but for used_ms and asked_ms; the key stands in a table of its own. */
+struct lease_slot {
+    _Atomic uint64_t mask, until_ms, ask_ms;
+    _Atomic uint64_t doubted, doubt_ms;
+    _Atomic uint64_t used_ms, asked_ms;
+    uint64_t print;
+};
 struct coverage {
     struct coverage_slot *slots;
+    _Atomic uint64_t *keys; /* of the leases; 0: free */
+    struct lease_slot *leases;
+    bool lost; /* a lease had to make room: what is not known may have been covered before */
+    pthread_mutex_t lock;
 };
 int coverage_init(struct coverage *coverage);
 void coverage_deinit(struct coverage *coverage);
+int lease_init(struct coverage *coverage);
+void lease_deinit(struct coverage *coverage);
 
 struct warm;
 
@@ -164,8 +177,6 @@ void index_touch(struct cache_entry *entry);
 bool index_insert(struct cache *cache, struct cache_entry *entry, struct cache_entry *old);
 void index_remove(struct cache *cache, struct cache_entry *entry);
 size_t index_remove_key(struct cache *cache, struct cache_key key);
-size_t index_walk(struct cache *cache, size_t *at, size_t *bucket, size_t buckets, struct cache_entry **out,
-                  size_t max);
 /* Room for `size` bytes in the budget, evicting as needed, beginning near `hash`. False: more than can be
  * had. */
 bool index_reserve(struct cache *cache, size_t size, uint64_t hash);
@@ -178,10 +189,6 @@ void warm_keep(struct cache *cache, struct cache_entry *entry, const struct cach
 /* It is no longer to be had: that variant, all of the key. */
 void warm_forget(struct cache *cache, const struct cache_entry *entry);
 void warm_forget_key(struct cache *cache, struct cache_key key);
-bool warm_sweep(struct cache *cache, struct cache_sweep *sweep);
-
-/* sweep.c: does the key belong to a credential that is no more? */
-bool sweep_is_over(const struct cache_sweep *sweep, struct slice key);
 void warm_stats(const struct cache *cache, struct cache_warm_stats *out);
 
 #endif

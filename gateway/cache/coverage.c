@@ -13,11 +13,17 @@ enum { COVERAGE_BITS = 16 };
 int coverage_init(struct coverage *coverage)
 {
     coverage->slots = calloc((size_t)1 << COVERAGE_BITS, sizeof *coverage->slots);
-    return coverage->slots ? 0 : ERR_NOMEM;
+    if (coverage->slots && lease_init(coverage) == 0)
+        return 0;
+    free(coverage->slots);
+    coverage->slots = NULL;
+    return ERR_NOMEM;
 }
 
 void coverage_deinit(struct coverage *coverage)
 {
+    if (coverage->slots)
+        lease_deinit(coverage);
     free(coverage->slots);
     coverage->slots = NULL;
 }

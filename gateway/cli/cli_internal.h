@@ -156,5 +156,7 @@ int cli_purge(struct cli_call *call);
 int cli_status(struct cli_call *call);
 int cli_webhooks_dead(struct cli_call *call);
 int cli_webhooks_replay(struct cli_call *call);
+int cli_webhooks_list(struct cli_call *call);
+int cli_webhooks_sync(struct cli_call *call);
 
 #endif

@@ -243,6 +243,17 @@ void check_limit(struct parser *p, json_t *given, void *object)
         parser_report(p, "found \"burst\" without a \"rate\", expected both or neither");
 }
 
+static void check_events(struct parser *p)
+{
+    for (size_t i = 0; i < p->config->webhooks.event_count; i++) {
+        const size_t mark = parser_push(p, SLICE("webhooks"));
+        parser_push(p, SLICE("events"));
+        parser_push_index(p, i);
+        check_api(p, p->config->webhooks.events[i].api);
+        parser_pop(p, mark);
+    }
+}
+
 static void check_subscribers(struct parser *p)
 {
     const struct config_subscriber *all = p->config->webhooks.subscribers;
@@ -265,6 +276,7 @@ void check_config(struct parser *p)
     check_connectors(p);
     check_origins(p);
     check_cache(p);
+    check_events(p);
     check_subscribers(p);
 }
 

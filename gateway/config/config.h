@@ -49,6 +49,10 @@ struct config_dependency {
     size_t stale_count;
 };
 
+struct config_event {
+    struct slice api, event; /* a name, or a glob */
+};
+
 struct config_limit {
     double rate;                 /* requests per second; 0: none */
     uint64_t burst, concurrency; /* 0: as many as a second of rate gives; any number */
@@ -118,9 +122,13 @@ struct config {
         uint64_t request_head, request_body, webhook_body;
     } sizes;
     struct {
-        const char *public_url; /* NULL */
-        struct slice signature; /* "auto", … */
-        uint64_t coverage_ms;   /* an event within this time: the credential's webhooks work */
+        const char *public_url;            /* NULL */
+        struct slice signature;            /* "auto", … */
+        uint64_t coverage_ms;              /* an event within this time: the credential's webhooks work */
+        const struct config_event *events; /* none: what ships */
+        size_t event_count;
+        uint64_t sync_interval_ms, coverage_bound_ms;
+        double canary; /* hits a second; 0: none */
         const struct config_subscriber *subscribers;
         size_t subscriber_count;
         struct {

@@ -68,7 +68,7 @@ struct field {
 extern const struct field config_table[];
 /* Its parts: offsets in what their name says. */
 extern const struct field table_listener[], table_admin_listener[], table_secret[], table_limit[],
-    table_freshness[], table_upstream[], table_rule[], table_dependency[], table_subscriber[],
+    table_freshness[], table_upstream[], table_rule[], table_dependency[], table_event[], table_subscriber[],
     table_connector[];
 const struct field *table_find(const struct field *fields, struct slice key);
 

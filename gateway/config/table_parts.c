@@ -285,6 +285,25 @@ const struct field table_connector[] = {
     {0},
 };
 
+const struct field table_event[] = {
+    {.key = "api",
+     .kind = FIELD_TEXT,
+     .offset = offsetof(struct config_event, api),
+     .required = true,
+     .max = 64,
+     .alphabet = "._-",
+     .sentence = "A name under `upstreams`."},
+    {.key = "event",
+     .kind = FIELD_TEXT,
+     .offset = offsetof(struct config_event, event),
+     .required = true,
+     .max = 64,
+     .alphabet = "_*-",
+     .sentence = "An event (`notesCreated`), or a glob over those that ship for the API (`people*`). Of a "
+                 "name that does not ship (`widgets*`) it means Created, Updated and Deleted."},
+    {0},
+};
+
 const struct field table_subscriber[] = {
     {.key = "name",
      .kind = FIELD_TEXT,

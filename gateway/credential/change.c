@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 
 /* --- copies that the change keeps
@@ -142,7 +143,8 @@ static int apply_delete(struct store_change *change, struct store_txn *txn)
     memmove(credential, credential + 1, behind * sizeof(*credential));
     set.count--;
     if ((rc = record_save(txn, c->tenant, &set)) ||
-        (rc = delete_if_there(txn, CREDENTIAL_TABLE_OWNERS, c->id)))
+        (rc = delete_if_there(txn, CREDENTIAL_TABLE_OWNERS, c->id)) ||
+        (rc = removed_put(txn, &c->result, c->now_ms)))
         return rc;
     return delete_if_there(txn, CREDENTIAL_TABLE_TOKENS, c->result.webhook_token);
 }
@@ -203,6 +205,7 @@ int credential_change_delete(struct credential_change *c, struct slice tenant, s
     struct shelf shelf;
     int rc = init(c, tenant, id, &shelf);
     c->action = CREDENTIAL_DELETE;
+    c->now_ms = clock_wall_ms();
     c->change.apply = apply_delete;
     return rc;
 }

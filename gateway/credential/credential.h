@@ -17,11 +17,12 @@
 #include "store/store.h"
 
 /* The room's tables stand first in store_options.tables: { CREDENTIAL_TABLES, "...", NULL }. */
-#define CREDENTIAL_TABLES "tenants", "credential_owner", "webhook_tokens"
+#define CREDENTIAL_TABLES "tenants", "credential_owner", "webhook_tokens", "credentials_removed"
 enum credential_table {
     CREDENTIAL_TABLE_TENANTS, /* tenant -> its credentials, packed */
     CREDENTIAL_TABLE_OWNERS,  /* credential id -> tenant */
     CREDENTIAL_TABLE_TOKENS,  /* webhook token -> tenant and id */
+    CREDENTIAL_TABLE_REMOVED, /* when, and a number -> what a removed one leaves behind at Rollout */
     CREDENTIAL_TABLE_COUNT
 };
 
@@ -220,5 +221,29 @@ int credential_list_tenants(struct store_view *view, const struct credential_pag
 /* Every credential of every tenant, until visit returns false; damaged records are counted. 0, ERR_IO. */
 int credential_each(struct store_view *view, bool (*visit)(const struct credential *credential, void *arg),
                     void *arg, size_t *damaged) MUST_CHECK;
+
+/* --- removed ones
+ * -------------------------------------------------------------------------------------------- */
+
+/* A credential that is removed may have subscriptions at Rollout: what is needed to clean up is kept, in the
+ * removal's own transaction, until credential_change_forget. Removals forget what is older than a week. */
+enum { CREDENTIAL_REMOVED_KEY = 16, CREDENTIAL_REMOVED_KEEP_MS = 7 * 24 * 3600 * 1000 };
+
+struct credential_removed {
+    struct slice key; /* CREDENTIAL_REMOVED_KEY bytes */
+    struct slice tenant, id, token;
+    struct slice apis; /* comma-separated; empty: every one */
+};
+/* The oldest first, until visit returns false. The slices live until store_view_end. 0, ERR_IO. */
+int credential_each_removed(struct store_view *view,
+                            bool (*visit)(const struct credential_removed *removed, void *arg),
+                            void *arg) MUST_CHECK;
+
+struct credential_forget {
+    struct store_change change;
+    char key[CREDENTIAL_REMOVED_KEY];
+};
+/* outcome 0, also when it was not there. */
+void credential_change_forget(struct credential_forget *f, struct slice key);
 
 #endif

@@ -27,6 +27,11 @@ int record_save_names(struct store_txn *txn, const struct credential *credential
 int record_check_owner(struct store_txn *txn, struct slice tenant, struct slice id) MUST_CHECK;
 void record_make_token(char out[CREDENTIAL_TOKEN_LEN]);
 
+/* --- removed.c --- */
+
+/* In the transaction that removes it. */
+int removed_put(struct store_txn *txn, const struct credential *credential, int64_t now_ms) MUST_CHECK;
+
 /* NULL when there is none of that id. */
 struct credential *set_find(struct credential_set *set, struct slice id);
 

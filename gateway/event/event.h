@@ -5,6 +5,9 @@
 #ifndef EVENT_EVENT_H
 #define EVENT_EVENT_H
 
+#include <stdatomic.h>
+
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
 
@@ -75,5 +78,45 @@ void event_dependants(const struct event_rule *rules, size_t count, struct slice
 
 /* Normalises an entity or event name: lower case, hyphens out. Appends. */
 int event_normalise(struct buf *out, struct slice name);
+
+/* --- the plan: which events the gateway subscribes to, and what they cover -------------------------- */
+
+enum { EVENT_PLAN_EVENTS = 192, EVENT_PLAN_ENTITIES = 64 }; /* of one API */
+
+/* A line of the configuration. `event` is a name, or a glob over the names that ship for the API; a glob that
+ * meets none of those and is nothing but a name and '*' ("widgets*") means Created, Updated and Deleted. */
+struct event_want {
+    struct slice api, event;
+};
+struct event_planned {
+    struct slice name;    /* as Rollout gets it: "peopleTagsCreated" */
+    struct slice spelled; /* normalised */
+    unsigned entity;      /* index in entities */
+};
+struct event_plan_api {
+    struct slice api;
+    uint64_t version; /* of the list below: another one after any change */
+    struct event_planned *events;
+    struct slice *entities; /* normalised; covered when each of its events is subscribed to */
+    size_t event_count, entity_count;
+};
+/* Immutable, counted, any thread. */
+struct event_plan {
+    atomic_uint refs;
+    struct arena arena;
+    struct event_plan_api *apis; /* in the order of the names given */
+    size_t api_count;
+};
+/* Without any want what ships: the entities of rollout-facts 4.3 whose events have a known spelling. Names
+ * are copied; a want for an API that is not named has no effect. ERR_LIMIT (more events or entities for one
+ * API), ERR_NOMEM. */
+int event_plan_create(const struct slice *apis, size_t api_count, const struct event_want *wants,
+                      size_t want_count, struct event_plan **out) MUST_CHECK;
+struct event_plan *event_plan_retain(struct event_plan *plan);
+void event_plan_release(struct event_plan *plan); /* NULL is allowed */
+/* Index in the API's entities, or -1. `entity` is normalised. */
+int event_plan_entity(const struct event_plan_api *api, struct slice entity);
+/* Index in the API's events, or -1; however it is spelled. */
+int event_plan_find(const struct event_plan_api *api, struct slice event);
 
 #endif

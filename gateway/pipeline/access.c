@@ -36,11 +36,17 @@ static struct slice shown_path(const struct visit *visit)
     return names_credentials && first < route->path.len ? slice_of(route->path.ptr, first + 1) : route->path;
 }
 
+/* The gateway's own requests are no requests of the data listener. */
+static bool is_own(const struct visit *visit)
+{
+    return visit->insider && !visit->insider->caller;
+}
+
 static void write_line(const struct visit *visit, enum server_outcome outcome, uint64_t us)
 {
     const struct server_exchange *x = visit->x;
     struct log_line line;
-    if (!log_begin(&line, LOG_INFO, "request"))
+    if (!log_begin(&line, is_own(visit) ? LOG_DEBUG : LOG_INFO, "request"))
         return;
     log_text(&line, "request_id", x->request_id);
     if (visit->caller)
@@ -76,11 +82,12 @@ void access_done(struct visit *visit, enum server_outcome outcome)
     struct pipeline *pipeline = visit->pipeline;
     uint64_t us = (clock_mono_ns() - visit->x->started_ns) / 1000;
     int status = visit->x->status;
-    count_add(&pipeline->stats.outcomes[visit->outcome], 1);
-    count_add(&pipeline->stats.statuses[status >= 100 && status < 600 ? status / 100 : 0], 1);
-    if (outcome == SERVER_GONE)
-        count_add(&pipeline->stats.clients_gone, 1);
-    count_duration(pipeline, us);
+    if (!is_own(visit)) {
+        count_add(&pipeline->stats.outcomes[visit->outcome], 1);
+        count_add(&pipeline->stats.statuses[status >= 100 && status < 600 ? status / 100 : 0], 1);
+        count_add(&pipeline->stats.clients_gone, outcome == SERVER_GONE);
+        count_duration(pipeline, us);
+    }
     if (visit->settings->access_log)
         write_line(visit, outcome, us);
 }
@@ -102,5 +109,10 @@ void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out)
     TAKE(out->token_retries, pipeline->stats.token_retries);
     TAKE(out->retries, pipeline->stats.retries);
     TAKE(out->retry_budget_exhausted, pipeline->stats.retry_budget_exhausted);
+    TAKE(out->canary.same, pipeline->stats.canary_same);
+    TAKE(out->canary.late, pipeline->stats.canary_late);
+    TAKE(out->canary.drift, pipeline->stats.canary_drift);
+    TAKE(out->canary.unclear, pipeline->stats.canary_unclear);
+    TAKE(out->canary.failed, pipeline->stats.canary_failed);
 #undef TAKE
 }

@@ -107,8 +107,11 @@ static const char *decision_name(enum cache_decision decision)
 static void explain_cache(struct explain *e)
 {
     struct cache *cache = e->pipeline->shared->cache;
-    struct inquiry inquiry = {
-        .request = e->request, .route = &e->route, .api = e->api, .credential_id = e->credential_id};
+    struct inquiry inquiry = {.request = e->request,
+                              .route = &e->route,
+                              .api = e->api,
+                              .credential_id = e->credential_id,
+                              .silent = true};
     struct cache_found found = {.decision = CACHE_MISS};
     const struct cache_query *query = &inquiry.query;
     if (!inquiry_make(e->pipeline, e->pipeline->settings, e->arena, &inquiry) ||

@@ -131,6 +131,15 @@ bool forward_put_keyed(struct buf *out, const struct http_fields *fields)
     return !out->failed;
 }
 
+void forward_put_shared(struct buf *out, const struct http_fields *fields)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->at[i];
+        if (share_of(field) != SHARE_NOT && goes_up(fields, field, false))
+            buf_append_format(out, "%.*s: %.*s\r\n", SLICE_ARG(field->name), SLICE_ARG(field->value));
+    }
+}
+
 static void put_line(struct buf *out, struct slice name, struct slice value)
 {
     if (wire_put_field(out, name, value))

@@ -65,7 +65,7 @@ bool inquiry_make(struct pipeline *pipeline, const struct pipeline_settings *set
     q->control = cache_control_parse(&request->fields, FIELD_CACHE_CONTROL);
     q->policy = settings_policy(settings, route->api, route->entity);
     q->deps = cache_deps_of(cache, &inquiry->subject);
-    q->covered = settings->covered || cache_covered(cache, whose, now, settings->coverage_ms);
+    q->covered = coverage_of(pipeline, settings, route, inquiry->credential_id, !inquiry->silent);
     q->now_ms = now;
     inquiry->settling = cache_settling(cache, &q->deps, now);
     inquiry->cacheable = (request->method == METHOD_GET || request->method == METHOD_HEAD) &&

@@ -46,7 +46,9 @@ struct pipeline_settings {
     struct cache_policy default_policy;
     uint64_t write_settle_ms, coverage_ms, body_max, leg_ms;
     size_t entry_max;
-    bool covered, access_log;
+    struct event_plan *plan; /* or NULL */
+    uint64_t canary_ms;      /* between two re-reads; 0: none */
+    bool access_log;
     bool allow_anonymous;
 };
 
@@ -85,6 +87,7 @@ struct pipeline_shared {
     int caller_table;
     struct upstream_hosts *hosts;
     struct limit *limit;
+    _Atomic uint64_t canary_ms; /* when the next hit is read again */
     struct flight_shard shards[FLIGHT_SHARDS];
     struct once_table once;
 };
@@ -93,6 +96,7 @@ struct pipeline {
     struct loop *loop;
     struct server *server; /* where its own requests enter; or NULL */
     struct pipeline_hooks hooks;
+    struct pipeline_watcher watcher;
     struct pipeline_shared *shared;
     struct upstream *upstream;
     struct store_view *view;
@@ -102,11 +106,13 @@ struct pipeline {
     bool cleans;             /* it is the one that forgets old idempotency keys */
     size_t fanned;           /* bytes that fan-outs hold */
     struct list air;         /* flights whose transfer runs on this worker, or waits for its turn */
+    struct list canaries;    /* under way */
     struct loop_timer turns; /* the queue of limit/: armed always */
     struct {
         _Atomic uint64_t outcomes[PIPELINE_OUTCOME_COUNT];
         _Atomic uint64_t statuses[6];
         _Atomic uint64_t buckets[PIPELINE_BUCKETS];
+        _Atomic uint64_t canary_same, canary_late, canary_drift, canary_unclear, canary_failed;
         _Atomic uint64_t duration_us, fenced, clients_gone, token_retries, retries, retry_budget_exhausted;
         _Atomic uint64_t once[PIPELINE_ONCE_COUNT];
     } stats;
@@ -403,6 +409,7 @@ struct inquiry {
     const struct route *route;
     const struct pipeline_api *api;
     struct slice credential_id;
+    bool silent; /* nobody is told of a lease that nobody looks after */
 
     /* made */
     struct cache_subject subject;
@@ -422,6 +429,8 @@ void forward_head(struct flight *flight, const struct visit *visit, struct cache
 /* Appends what of the client's fields is part of the cache key, since it goes up and an upstream may repeat
  * it: one line for each, begun by LF, which no query holds. False: they do not fit into `out`. */
 bool forward_put_keyed(struct buf *out, const struct http_fields *fields);
+/* Appends, as lines, what of the client's fields goes up with a request whose answer others may get. */
+void forward_put_shared(struct buf *out, const struct http_fields *fields);
 /* The client's Authorization when it is to go up as it is; NULL: the gateway's token goes. */
 const struct http_field *forward_authorization(const struct visit *visit);
 
@@ -538,6 +547,18 @@ void discover_clear(struct visit *visit);
 const char *discover_outcome(const struct visit *visit);
 /* What an answer says of the credential that it was given to. */
 void discover_doubt(const struct flight *flight, int status);
+
+/* coverage.c */
+/* Do webhooks cover what the route reads by that credential? `tell`: the watcher, if nobody looks after it.
+ */
+bool coverage_of(const struct pipeline *pipeline, const struct pipeline_settings *settings,
+                 const struct route *route, struct slice credential, bool tell);
+
+/* canary.c */
+/* A hit is about to be answered from the entry: it may be one that is read again. */
+void canary_hit(struct visit *visit, const struct cache_found *found);
+/* The worker stops. */
+void canary_stop(struct pipeline *pipeline);
 
 /* pipeline.c */
 /* The walk from the credential on. */

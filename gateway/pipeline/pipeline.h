@@ -43,8 +43,9 @@ struct pipeline_options {
     const struct event_rule *dependencies;
     size_t dependency_count;
     uint64_t write_settle_ms;
-    uint64_t coverage_ms; /* an event within this time: the credential's webhooks work */
-    bool covered;         /* they are known to work for every credential */
+    uint64_t coverage_ms;    /* an event within this time: the credential's webhooks work */
+    struct event_plan *plan; /* what the gateway subscribes to itself: then leases tell (cache.h); or NULL */
+    double canary;           /* hits a second, of all workers, that are read again; 0: none */
     size_t entry_max;
     uint64_t body_max;
     uint64_t leg_ms; /* until one of several systems has answered */
@@ -110,6 +111,15 @@ struct pipeline_hooks {
 /* Before requests come. Copied. */
 void pipeline_serve(struct pipeline *pipeline, const struct pipeline_hooks *hooks);
 
+/* Who looks after leases (cache.h); called on the worker's loop when somebody reads by one that nobody looks
+ * after. */
+struct pipeline_watcher {
+    void *owner;
+    void (*watch)(void *owner, struct slice tenant, struct slice credential_id, struct slice api);
+};
+/* Before requests come. Copied. */
+void pipeline_watch(struct pipeline *pipeline, const struct pipeline_watcher *watcher);
+
 /* Breakers and budgets of the hosts upstream, shared by all workers. */
 struct upstream_hosts *pipeline_hosts(const struct pipeline *pipeline);
 /* Requests in flight on this worker. */
@@ -165,6 +175,9 @@ struct pipeline_stats {
     uint64_t retries;                /* further tries of what failed or was answered badly */
     uint64_t retry_budget_exhausted; /* … that were due, but not paid for */
     uint64_t once[PIPELINE_ONCE_COUNT];
+    struct {
+        uint64_t same, late, drift, unclear, failed; /* late: it differed, and its event came then */
+    } canary;
 };
 /* Adds this worker's numbers to *out; any thread. */
 void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out);

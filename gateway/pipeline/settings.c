@@ -99,7 +99,8 @@ int pipeline_settings_create(const struct pipeline_options *options, struct pipe
     s->default_policy = options->default_policy;
     s->write_settle_ms = options->write_settle_ms;
     s->coverage_ms = options->coverage_ms;
-    s->covered = options->covered;
+    s->plan = event_plan_retain(options->plan);
+    s->canary_ms = options->plan && options->canary > 0 ? (uint64_t)(1000 / options->canary) + 1 : 0;
     s->body_max = options->body_max;
     s->leg_ms = options->leg_ms;
     s->entry_max = options->entry_max;
@@ -122,6 +123,7 @@ void pipeline_settings_release(struct pipeline_settings *s)
         return;
     for (size_t i = 0; i < s->api_count; i++)
         upstream_origin_deinit(&s->apis[i].origin);
+    event_plan_release(s->plan);
     arena_reset(&s->arena);
     free(s);
 }

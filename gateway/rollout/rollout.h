@@ -103,4 +103,25 @@ struct rollout_finder {
     void (*doubt)(void *owner, const struct rollout_doubt *doubt);
 };
 
+/* --- webhook subscriptions (rollout-facts 5) ------------------------------------------------------- */
+
+/* One that Rollout has. */
+struct rollout_webhook {
+    struct slice id, event, url;
+    bool active;   /* its status is Active */
+    bool filtered; /* it has filters: not every event comes */
+};
+/* Paths and bodies of the requests; appended. `next` is what rollout_webhooks_read told, or empty. */
+int rollout_webhooks_path(struct buf *out, struct slice next) MUST_CHECK; /* GET; a POST goes to /webhooks */
+int rollout_webhook_path(struct buf *out, struct slice id) MUST_CHECK;    /* PUT, DELETE */
+int rollout_webhook_body(struct buf *out, struct slice url, struct slice event) MUST_CHECK; /* event or "" */
+/* Calls visit for each of a list's page until it returns false, and appends the query of the next page to
+ * `next`, nothing after the last. What is visited lives for the call. ERR_SYNTAX (no list), ERR_LIMIT (visit
+ * gave up, or one without id or event), ERR_NOMEM. */
+int rollout_webhooks_read(struct slice body, bool (*visit)(const struct rollout_webhook *webhook, void *arg),
+                          void *arg, struct buf *next) MUST_CHECK;
+/* Likewise what a POST or PUT answers. ERR_SYNTAX. */
+int rollout_webhook_read(struct slice body, void (*visit)(const struct rollout_webhook *webhook, void *arg),
+                         void *arg) MUST_CHECK;
+
 #endif
