@@ -40,6 +40,8 @@ static void requests(struct buf *out, const struct pipeline_stats *s)
     head(out, "idempotency_total", "counter", "Writes with an Idempotency-Key, by what became of them.");
     for (int i = 0; i < PIPELINE_ONCE_COUNT; i++)
         labelled(out, "idempotency_total", "outcome", pipeline_once_name((enum pipeline_once)i), s->once[i]);
+    one(out, "not_ready_waiting", "gauge",
+        "Requests that wait until Rollout has the data of their credential (Prefer: wait).", s->not_ready);
     one(out, "token_retries_total", "counter", "Requests repeated with a new token after a 401.",
         s->token_retries);
 }

@@ -107,6 +107,7 @@ void pipeline_stats(const struct pipeline *pipeline, struct pipeline_stats *out)
     TAKE(out->fenced, pipeline->stats.fenced);
     TAKE(out->clients_gone, pipeline->stats.clients_gone);
     TAKE(out->token_retries, pipeline->stats.token_retries);
+    TAKE(out->not_ready, pipeline->stats.not_ready);
     TAKE(out->retries, pipeline->stats.retries);
     TAKE(out->retry_budget_exhausted, pipeline->stats.retry_budget_exhausted);
     TAKE(out->canary.same, pipeline->stats.canary_same);

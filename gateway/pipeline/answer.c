@@ -91,6 +91,20 @@ static struct buf own_fields(struct visit *visit)
     return out;
 }
 
+/* What was asked of us to say when it was not upstream that did. */
+static void put_retry_after(struct buf *out, const struct visit *visit)
+{
+    if (visit->retry_after_s > 0)
+        buf_append_format(out, "Retry-After: %llu\r\n", (unsigned long long)visit->retry_after_s);
+}
+
+static void put_date(struct buf *out)
+{
+    buf_append_text(out, "Date: ");
+    buf_append_slice(out, server_date());
+    buf_append_text(out, "\r\n");
+}
+
 /* --- links
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -218,11 +232,9 @@ void answer_kept(struct visit *visit, const struct idempotency_answer *kept)
 void answer_flight(struct visit *visit, struct flight *flight, uint64_t length)
 {
     struct buf own = own_fields(visit);
-    if (!flight->has_date) {
-        buf_append_text(&own, "Date: ");
-        buf_append_slice(&own, server_date());
-        buf_append_text(&own, "\r\n");
-    }
+    if (!flight->has_date)
+        put_date(&own);
+    put_retry_after(&own, visit);
     visit->begun = true;
     flight_retain(flight); /* the head's lines are its: the visit's until on_done */
     visit->sending_flight = flight;
@@ -233,6 +245,19 @@ void answer_flight(struct visit *visit, struct flight *flight, uint64_t length)
 /* --- our own
  * ----------------------------------------------------------------------------------------------------------
  */
+
+void answer_copy(struct visit *visit, struct slice block, bool has_date, uint64_t length, struct slice body)
+{
+    struct buf own = own_fields(visit);
+    if (!has_date)
+        put_date(&own);
+    put_retry_after(&own, visit);
+    visit->begun = true;
+    server_begin(visit->x, visit->upstream_status, block, length);
+    server_fields(visit->x, buf_slice(&own));
+    server_write(visit->x, (struct server_piece){body, NULL, NULL});
+    server_end(visit->x);
+}
 
 bool answer_begin(struct visit *visit, int status, const char *fields, uint64_t length)
 {

@@ -4,7 +4,7 @@
 
 #include "credential/credential.h"
 #include "http/url.h"
-#include "internal.h"
+#include "pipeline/internal.h"
 
 enum {
     FANOUT_NAMES_MAX = 64,

@@ -217,6 +217,9 @@ static bool take_head(struct flight *flight, const struct http_response *head)
     answer_put_fields(&block, &head->fields, flight);
     flight->block = block.failed ? (struct slice){NULL, 0} : buf_slice(&block);
     flight->has_date = http_find(&head->fields, FIELD_DATE) != NULL;
+    flight->has_retry_after = http_find(&head->fields, FIELD_RETRY_AFTER) != NULL;
+    if (!slice_to_u64(http_value(&head->fields, FIELD_RETRY_AFTER), &flight->asked_s))
+        flight->asked_s = 0;
     flight->varies = http_find(&head->fields, FIELD_VARY) != NULL;
     flight->length = told_length(flight, head);
     return flight->block.ptr != NULL;

@@ -125,6 +125,16 @@ void flight_release(struct flight *flight)
     free(flight);
 }
 
+/* fetch_upload sends it "again". */
+bool flight_load(struct flight *flight, struct slice body)
+{
+    flight->resending = true;
+    flight->upload_done = true;
+    buf_deinit(&flight->replay);
+    buf_init(&flight->replay, body.len + 1);
+    return buf_reserve(&flight->replay, body.len + 1) == 0 && buf_append_slice(&flight->replay, body) == 0;
+}
+
 /* --- waiters
  * -------------------------------------------------------------------------------------------------- */
 

@@ -80,6 +80,12 @@ struct once_table {
     struct idempotency_change cleaning;
 };
 
+/* Credentials whose data is waited for (ready_room.c). */
+struct ready_table {
+    pthread_mutex_t lock;
+    struct map rooms; /* by credential */
+};
+
 struct pipeline_shared {
     struct cache *cache;
     struct token_ring *tokens;
@@ -90,6 +96,7 @@ struct pipeline_shared {
     _Atomic uint64_t canary_ms; /* when the next hit is read again */
     struct flight_shard shards[FLIGHT_SHARDS];
     struct once_table once;
+    struct ready_table ready;
 };
 
 struct pipeline {
@@ -113,7 +120,8 @@ struct pipeline {
         _Atomic uint64_t statuses[6];
         _Atomic uint64_t buckets[PIPELINE_BUCKETS];
         _Atomic uint64_t canary_same, canary_late, canary_drift, canary_unclear, canary_failed;
-        _Atomic uint64_t duration_us, fenced, clients_gone, token_retries, retries, retry_budget_exhausted;
+        _Atomic uint64_t duration_us, fenced, clients_gone, token_retries, not_ready, retries,
+            retry_budget_exhausted;
         _Atomic uint64_t once[PIPELINE_ONCE_COUNT];
     } stats;
 };
@@ -133,6 +141,7 @@ struct waiter;
 struct ask;
 struct once;
 struct fanout;
+struct unready;
 
 /* Who stands behind a request of the gateway's own (server_inner_start): nobody has to be identified. */
 struct insider {
@@ -184,7 +193,8 @@ struct visit {
     struct slice link;                 /* the nextLink as this client must see it */
     bool linked;                       /* … has been sent */
 
-    struct fanout *fanout; /* the request goes to several systems; or NULL */
+    struct unready *unready; /* it has waited for the credential's data; or NULL */
+    struct fanout *fanout;   /* the request goes to several systems; or NULL */
 
     /* Request body on its way up (the private flight's sender). */
     struct slice upload; /* taken from the server, not yet by upstream */
@@ -277,7 +287,8 @@ struct flight {
     struct slice block; /* field lines for clients, made once */
     uint64_t length;    /* of upstream's body; SERVER_LENGTH_UNKNOWN */
     bool varies;        /* waiters have to know the variant to be theirs */
-    bool has_date;
+    bool has_date, has_retry_after;
+    uint64_t asked_s;  /* … in seconds, or 0 */
     bool not_modified; /* a 304 to our own conditions */
 
     pthread_mutex_t lock;
@@ -334,6 +345,8 @@ void flight_retain(struct flight *flight);
 void flight_release(struct flight *flight);
 /* The visit stands on the flight from now on. False: no memory. The shard's or no lock is held. */
 bool flight_attach(struct flight *flight, struct visit *visit);
+/* The body is there from the beginning: it goes up as if it went for a second time. False: no memory. */
+bool flight_load(struct flight *flight, struct slice body);
 void flight_detach(struct visit *visit);
 /* Wakes every waiter; the flight's lock is held, on the owner's loop. */
 void flight_wake(struct flight *flight);
@@ -451,6 +464,8 @@ struct slice answer_link(struct visit *visit, struct slice link);
 /* Begins an answer of our own making with these field lines, beside those that every answer carries. False:
  * no memory, and there will be no answer. */
 bool answer_begin(struct visit *visit, int status, const char *fields, uint64_t length);
+/* Answers with upstream_status from copies in the arena of what a flight brought. */
+void answer_copy(struct visit *visit, struct slice block, bool has_date, uint64_t length, struct slice body);
 /* Our own error. */
 void answer_problem(struct visit *visit, enum problem problem, const char *detail);
 /* `extra`: further members, as problem_body's. */
@@ -483,6 +498,22 @@ void patience_let_go(struct visit *visit);
 
 /* Has the client said how long it would wait? */
 bool patience_given(const struct visit *visit);
+
+/* The client does not wait longer than until then. */
+void patience_shorten(struct visit *visit, uint64_t deadline_ms);
+
+/* ready.c: a credential without data yet */
+bool ready_open(struct ready_table *table);
+void ready_close(struct ready_table *table);
+/* A head has come (the flight's lock is not held). True: nothing is answered now: its end is awaited, or the
+ * visit waits for a better answer, and has left the flight. */
+bool ready_holds(struct visit *visit, struct flight *flight, enum flight_phase phase, uint64_t produced);
+/* The client waits no longer: it has the answer that was withheld. False: that is not how it waits. */
+bool ready_give_up(struct visit *visit);
+/* The body of the request, when it is sent once more; ptr is NULL when it is not. */
+struct slice ready_upload(const struct visit *visit);
+/* The visit ends. */
+void ready_clear(struct visit *visit);
 
 /* once.c: Idempotency-Key (contract 8) */
 bool once_open(struct once_table *table, int first_table);
@@ -563,6 +594,8 @@ void canary_stop(struct pipeline *pipeline);
 /* pipeline.c */
 /* The walk from the credential on. */
 void visit_walk_on(struct visit *visit);
+/* … once more, as if nothing had been asked yet. */
+void visit_walk_again(struct visit *visit);
 
 /* access.c */
 void access_done(struct visit *visit, enum server_outcome outcome);

@@ -170,16 +170,6 @@ static void on_begun(struct store_change *change)
     destroy(once);
 }
 
-/* The body is the flight's from the beginning, as if it had gone up once: fetch_upload sends it "again". */
-static bool load(struct flight *flight, struct slice body)
-{
-    flight->resending = true;
-    flight->upload_done = true;
-    buf_deinit(&flight->replay);
-    buf_init(&flight->replay, body.len + 1);
-    return buf_reserve(&flight->replay, body.len + 1) == 0 && buf_append_slice(&flight->replay, body) == 0;
-}
-
 /* A use with its flight, which the visit stands on. NULL: no memory. The table is locked. */
 static struct once *create(struct visit *visit)
 {
@@ -188,7 +178,7 @@ static struct once *create(struct visit *visit)
     struct once *once = calloc(1, sizeof *once);
     struct flight *flight = once ? flight_create(visit) : NULL;
     uint64_t hash = digest_hash(slice_of(visit->ask->use.id, sizeof visit->ask->use.id));
-    if (!flight || !load(flight, visit->ask->body) || map_insert(&table->uses, &once->node, hash))
+    if (!flight || !flight_load(flight, visit->ask->body) || map_insert(&table->uses, &once->node, hash))
         goto no_memory;
     if (!flight_attach(flight, visit)) {
         map_remove(&table->uses, &once->node);

@@ -53,7 +53,7 @@ void patience_let_go(struct visit *visit)
 static void on_over(struct loop_timer *timer)
 {
     struct visit *visit = container_of(timer, struct visit, patience);
-    if (visit->begun || !visit->waiter)
+    if (visit->begun || ready_give_up(visit) || !visit->waiter)
         return;
     if (once_waits(visit)) {
         once_give_up(visit);
@@ -71,6 +71,12 @@ bool patience_given(const struct visit *visit)
 {
     uint64_t seconds;
     return patience_seconds(visit, &seconds);
+}
+
+void patience_shorten(struct visit *visit, uint64_t deadline_ms)
+{
+    if (visit->patience.deadline > deadline_ms) /* never fails: it is armed */
+        (void)loop_timer_set(visit->pipeline->loop, &visit->patience, deadline_ms, on_over);
 }
 
 void patience_start(struct visit *visit)

@@ -23,7 +23,7 @@ struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token
     shared->limit = limit;
     shared->caller_table = caller_table;
     shared->hosts = upstream_hosts_create();
-    if (!shared->hosts || !once_open(&shared->once, idempotency_table)) {
+    if (!shared->hosts || !once_open(&shared->once, idempotency_table) || !ready_open(&shared->ready)) {
         upstream_hosts_destroy(shared->hosts);
         free(shared);
         return NULL;
@@ -45,6 +45,7 @@ void pipeline_shared_destroy(struct pipeline_shared *shared)
         pthread_mutex_destroy(&shared->shards[i].lock);
     }
     once_close(&shared->once);
+    ready_close(&shared->ready);
     upstream_hosts_destroy(shared->hosts);
     free(shared);
 }
@@ -420,6 +421,7 @@ static void on_done(struct server_exchange *x, enum server_outcome outcome)
 {
     struct visit *visit = x->user;
     access_done(visit, outcome);
+    ready_clear(visit);
     flight_detach(visit);
     once_done(visit);
     fanout_clear(visit);
@@ -470,6 +472,22 @@ void visit_walk_on(struct visit *visit)
         step_cache(visit);
     else
         step_bypass(visit);
+}
+
+void visit_walk_again(struct visit *visit)
+{
+    if (visit->entry)
+        cache_release(visit->entry);
+    visit->entry = NULL;
+    visit->fwd = visit->detail = NULL;
+    visit->opener = visit->collapsed = visit->stored = visit->linked = false;
+    visit->upstream_status = 0;
+    visit->retry_after_s = 0;
+    visit->limits = visit->link = (struct slice){NULL, 0};
+    if (visit->ask)
+        once_again(visit);
+    else
+        visit_walk_on(visit);
 }
 
 static void walk(struct visit *visit)

@@ -67,6 +67,9 @@ struct pipeline_shared *pipeline_shared_create(struct cache *cache, struct token
                                                int idempotency_table);
 void pipeline_shared_destroy(struct pipeline_shared *shared);
 
+/* Rollout says that the first sync of a credential is over: who waits for that asks now. Any thread. */
+void pipeline_ready(struct pipeline_shared *shared, struct slice credential_id);
+
 /* --- a worker's pipeline
  * -------------------------------------------------------------------------------------- */
 
@@ -172,6 +175,7 @@ struct pipeline_stats {
     uint64_t fenced;                    /* fills not kept as fresh: an event came in between */
     uint64_t clients_gone;
     uint64_t token_retries;
+    uint64_t not_ready;              /* waiting now until a credential's data is there */
     uint64_t retries;                /* further tries of what failed or was answered badly */
     uint64_t retry_budget_exhausted; /* … that were due, but not paid for */
     uint64_t once[PIPELINE_ONCE_COUNT];

@@ -47,7 +47,9 @@ static void fetch_alone(struct visit *visit)
 {
     visit->opener = true;
     struct flight *flight = flight_create(visit);
-    if (!flight || !flight_attach(flight, visit)) {
+    struct slice again = ready_upload(visit);
+    bool good = flight && (!again.ptr || flight_load(flight, again)) && flight_attach(flight, visit);
+    if (!good) {
         if (flight)
             flight_release(flight);
         answer_problem(visit, PROBLEM_OVERLOADED, "out of memory");
@@ -351,6 +353,8 @@ void visit_progress(struct visit *visit)
         go_alone(visit);
         return;
     }
+    if (ready_holds(visit, flight, glance.phase, glance.produced))
+        return;
     /* While the cache gathers the body, only the opener is answered piece by piece; a condition or a range is
      * decided on the whole. */
     if (glance.phase == FLIGHT_STREAMING && glance.keeps && (!visit->opener || is_conditional(visit)))
