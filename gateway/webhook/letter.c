@@ -172,9 +172,10 @@ int letter_time(const struct letter_place *place, uint64_t number, int64_t *at_m
     int error = get_part(place, number, 0, &value);
     if (!error)
         error = decode(value, &letter, &body_len);
-    if (!error)
-        *at_ms = letter.at_ms;
-    return error;
+    if (error)
+        return error;
+    *at_ms = letter.at_ms;
+    return 0;
 }
 
 struct walk {

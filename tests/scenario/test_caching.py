@@ -3,6 +3,7 @@ import concurrent.futures
 import threading
 
 import pytest
+import requests
 
 from conftest import problem_of, wait_for
 
@@ -222,6 +223,28 @@ def test_an_object_over_entry_max_streams_on(make_gateway, origin):
     for _ in range(2):
         assert gateway.get("/crm/people/1").content == body
     assert len(origin.seen) == 2
+
+
+def test_who_waits_for_an_object_that_outgrows_entry_max_gets_all_of_it(make_gateway, origin):
+    """Nothing tells its length beforehand: it is being kept until it is too large, and goes on to everybody."""
+    gateway = make_gateway({"crm": {"url": origin.url}}, cache={"memory": "4MiB", "entry_max": "100KiB"})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    go_on, piece = threading.Event(), b"x" * 32768
+
+    def answer(seen):
+        write = seen.handler.wfile.write
+        write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + piece + b"\r\n")
+        assert go_on.wait(60)
+        for _ in range(7):
+            write(b"8000\r\n" + piece + b"\r\n")
+        write(b"0\r\n\r\n")
+    origin.answer = answer
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(requests.get, gateway.data + "/crm/people/1", headers={"X-Tenant-Id": "acme"}, timeout=60) for _ in range(8)]
+        wait_for(lambda: connections(gateway) >= 8, 20, "8 connections")
+        go_on.set()
+        assert all(future.result(60).content == piece * 8 for future in futures)
+    assert "fwd=uri-miss" in status_of(gateway.get("/crm/people/1"))
 
 
 def test_purge(gateway, origin):
