@@ -199,6 +199,15 @@ struct subscribe_options assemble_subscribe(const struct config *config, struct 
                                       config->webhooks.coverage_bound_ms};
 }
 
+/* Rollout can only be asked where it is named. */
+static bool discovers(const struct config *config)
+{
+    bool core = false;
+    for (size_t i = 0; i < config->upstream_count; i++)
+        core = core || slice_equal(config->upstreams[i].name, SLICE("core"));
+    return core && config->discovery.enabled;
+}
+
 int assemble_pipeline(const struct config *config, struct event_plan *plan, struct pipeline_settings **out,
                       struct fault *fault)
 {
@@ -234,6 +243,7 @@ int assemble_pipeline(const struct config *config, struct event_plan *plan, stru
             .body_max = config->sizes.request_body,
             .leg_ms = config->timeouts.fanout,
             .access_log = config->log.access,
+            .discovery = discovers(config),
             .allow_anonymous = config->allow_anonymous,
         };
         error = pipeline_settings_create(&options, out, fault);
@@ -358,6 +368,7 @@ int assemble_link(const struct config *config, int (*use)(const struct link_opti
             .connectors = connectors,
             .connector_count = config->connector_count,
             .apis = apis,
+            .discovery = discovers(config),
             .negative_ms = config->discovery.negative_ttl_ms,
             .origins = config->link.allowed_origins,
             .origin_count = config->link.allowed_origin_count,
@@ -366,12 +377,9 @@ int assemble_link(const struct config *config, int (*use)(const struct link_opti
         for (size_t i = 0; i < config->connector_count; i++)
             connectors[i] = (struct link_connector){config->connectors[i].app_key, config->connectors[i].apis,
                                                     config->connectors[i].api_count};
-        for (size_t i = 0; i < config->upstream_count; i++) {
-            if (slice_equal(config->upstreams[i].name, SLICE("core")))
-                options.discovery = config->discovery.enabled;
-            else
+        for (size_t i = 0; i < config->upstream_count; i++)
+            if (!slice_equal(config->upstreams[i].name, SLICE("core")))
                 apis[options.api_count++] = config->upstreams[i].name;
-        }
         error = use(&options, arg);
     }
     free(connectors);

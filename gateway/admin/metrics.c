@@ -204,6 +204,17 @@ static void relay(struct buf *out, const struct admin *admin)
     one(out, "event_streams", "gauge", "Open event streams.", outbox_streams(admin->options.outbox));
 }
 
+static void discovery(struct buf *out, const struct admin *admin)
+{
+    struct link_stats s;
+    link_stats(admin->options.link_shared, &s);
+    one(out, "discovery_lookups_total", "counter", "Times that Rollout was asked for a tenant's accounts.",
+        s.look_ups);
+    one(out, "discovery_failed_total", "counter", "… of these, without a usable answer.", s.failed);
+    one(out, "discovery_found_total", "counter", "Credentials mapped since Rollout listed them.", s.found);
+    one(out, "discovery_gone_total", "counter", "Credentials marked gone since Rollout did not.", s.gone);
+}
+
 static void limits(struct buf *out, const struct admin *admin)
 {
     struct limit_stats s = {0};
@@ -260,6 +271,7 @@ void admin_metrics(struct admin_request *r)
     relay(&out, r->admin);
     coverage(&out, r->admin);
     canary(&out, &pipeline);
+    discovery(&out, r->admin);
     limits(&out, r->admin);
     rest(&out, r->admin);
     if (out.failed)

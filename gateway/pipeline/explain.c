@@ -77,7 +77,10 @@ static bool explain_credential(struct explain *e)
         put_text(e->out, "app_key", e->set.items[index].app_key);
         return true;
     case CREDENTIAL_NONE:
-        put_refusal(e, PROBLEM_CREDENTIAL_NOT_FOUND, "the tenant has no credential that serves this API");
+        put_refusal(e, PROBLEM_CREDENTIAL_NOT_FOUND,
+                    e->pipeline->settings->discovery
+                        ? "nothing is mapped that serves this API; a request would look at Rollout first"
+                        : "the tenant has no credential that serves this API");
         return false;
     case CREDENTIAL_AMBIGUOUS:
         put_refusal(e, PROBLEM_CREDENTIAL_AMBIGUOUS, "several credentials fit and none is the default");

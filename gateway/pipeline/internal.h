@@ -48,7 +48,7 @@ struct pipeline_settings {
     size_t entry_max;
     struct event_plan *plan; /* or NULL */
     uint64_t canary_ms;      /* between two re-reads; 0: none */
-    bool access_log;
+    bool access_log, discovery;
     bool allow_anonymous;
 };
 

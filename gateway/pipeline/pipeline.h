@@ -50,6 +50,7 @@ struct pipeline_options {
     uint64_t body_max;
     uint64_t leg_ms; /* until one of several systems has answered */
     bool access_log;
+    bool discovery;       /* for explain: the finder of the hooks would ask Rollout */
     bool allow_anonymous; /* who presents no key is let in, also when there are keys */
 };
 /* ERR_SYNTAX (a URL), ERR_NOMEM. */

@@ -105,6 +105,7 @@ int pipeline_settings_create(const struct pipeline_options *options, struct pipe
     s->leg_ms = options->leg_ms;
     s->entry_max = options->entry_max;
     s->access_log = options->access_log;
+    s->discovery = options->discovery;
     s->allow_anonymous = options->allow_anonymous;
     int error = copy_apis(s, options, fault);
     if (!error)

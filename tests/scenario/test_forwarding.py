@@ -79,6 +79,42 @@ def test_several_credentials_need_a_default_or_a_selector(gateway, origin):
     assert [seen.all("X-Rollout-Credential-Id") for seen in origin.seen] == [["cred-acme"], ["cred-acme-2"]]
 
 
+def test_every_outcome_of_the_selectors(make_gateway, origin):
+    gateway = make_gateway({api: {"url": f"{origin.url}/{api}/api"} for api in ("crm", "tms", "los")})
+    gateway.map("acme", "fub", app_key="follow-up-boss", apis=["crm"])
+    gateway.map("acme", "lofty-1", app_key="Lofty", apis=["crm"])
+    gateway.map("acme", "lofty-2", app_key="lofty", apis=["tms"])
+    gateway.map("acme", "sky", app_key="skyslope", apis=["tms"], default=True)
+    gateway.map("acme", "any", app_key="any_thing", apis=[])
+    gateway.map("globex", "other", app_key="lofty", apis=["crm"])
+    ambiguous, missing, forbidden = (409, "credential-ambiguous"), (404, "credential-not-found"), (403, "credential-forbidden")
+    rows = [
+        ("crm", {}, ambiguous), ("tms", {}, "sky"), ("los", {}, "any"),
+        ("crm", {"X-App-Key": "followupboss"}, "fub"), ("crm", {"X-App-Key": "Follow_Up.Boss"}, "fub"), ("crm", {"x-app-key": "FOLLOW UP BOSS"}, "fub"),
+        ("crm", {"X-App-Key": "lofty"}, "lofty-1"), ("tms", {"X-App-Key": "LOFTY"}, "lofty-2"), ("los", {"X-App-Key": "lofty"}, missing),
+        ("crm", {"X-App-Key": "followupbos"}, missing), ("crm", {"X-App-Key": "---"}, missing), ("crm", {"X-App-Key": "anything"}, "any"),
+        ("crm", {"X-App-Key": ""}, ambiguous), ("tms", {"X-App-Key": "any-thing"}, "any"),
+        ("crm", {"X-Rollout-Credential-Id": "lofty-1"}, "lofty-1"), ("tms", {"X-Rollout-Credential-Id": "lofty-2"}, "lofty-2"),
+        ("los", {"X-Rollout-Credential-Id": "any"}, "any"), ("tms", {"X-Rollout-Credential-Id": "fub"}, missing),
+        ("crm", {"X-Rollout-Credential-Id": "other"}, forbidden), ("crm", {"X-Rollout-Credential-Id": "FUB"}, forbidden),
+        ("crm", {"X-Rollout-Credential-Id": "fub", "X-App-Key": "follow up boss"}, "fub"), ("crm", {"X-Rollout-Credential-Id": "fub", "X-App-Key": "lofty"}, missing),
+        ("crm", {"X-Rollout-Credential-Id": "other", "X-App-Key": "lofty"}, forbidden),
+    ]
+    for number, (api, headers, expected) in enumerate(rows):
+        answer = gateway.get(f"/{api}/people/{number}", headers=headers)
+        if isinstance(expected, str):
+            assert answer.status_code == 200, (api, headers, answer.text)
+            assert origin.seen[-1].all("X-Rollout-Credential-Id") == [expected] and not origin.seen[-1].all("X-App-Key")
+        else:
+            value = problem_of(answer, *expected)
+            if expected == ambiguous:
+                assert {one["credential_id"]: one["app_key"] for one in value["choices"]} == {"fub": "follow-up-boss", "lofty-1": "Lofty", "any": "any_thing"}
+    assert len(origin.seen) == sum(isinstance(expected, str) for _, _, expected in rows)
+    for name in (b"X-App-Key: lofty", b"X-Rollout-Credential-Id: fub"):
+        out = gateway.raw(b"GET /crm/people HTTP/1.1\r\nHost: g\r\nX-Tenant-Id: acme\r\n%s\r\n%s\r\n\r\n" % (name, name))
+        assert out.startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bodies_go_up(gateway, origin, method, chunked):

@@ -503,11 +503,17 @@ def test_an_operator_looks_now(gateway, rollout):
     rollout.disconnect("acme", "cred-2")
     value = requests.post(ask, timeout=60).json()
     assert value["gone"] == 1 and {one["credential_id"]: one["status"] for one in value["credentials"]} == {"cred-1": "active", "cred-2": "gone"}
-    rollout.list_answer = (500, {}, b"")
+    rollout.list_answer = (500, {"Content-Type": "application/json"}, b"{}")
     answer = requests.post(ask, timeout=60)
     assert answer.status_code == 502 and "nothing was changed" in answer.json()["detail"]
     assert requests.post(f"{gateway.admin}/v1/tenants/a%20b/discover", timeout=60).status_code == 400
     assert requests.get(ask, timeout=60).status_code == 405
+    metrics = requests.get(f"{gateway.admin}/metrics", timeout=60).text
+    for line in ("lookups_total 4", "failed_total 1", "found_total 2", "gone_total 1"):
+        assert f"\nrollout_gateway_discovery_{line}\n" in metrics
+    explained = requests.post(f"{gateway.admin}/v1/explain", json={"tenant": "nobody", "method": "GET", "path": "/crm/people"}, timeout=60).json()
+    assert "would look at Rollout first" in explained["detail"]
+    assert rollout.lists() == 4
 
 
 def test_the_command_line_asks_for_it(gateway, rollout):
