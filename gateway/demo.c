@@ -138,8 +138,23 @@ const char *demo_data_dir(const struct demo *demo)
 /* --- configuration
  * ------------------------------------------------------------------------------------------------------ */
 
+/* Beside those that the file names. */
+static void allow_page(struct demo *demo, struct config *config)
+{
+    size_t count = config->link.allowed_origin_count;
+    struct slice *origins = arena_alloc(&config->arena, (count + 1) * sizeof *origins);
+    if (!origins)
+        return;
+    if (count > 0)
+        memcpy(origins, config->link.allowed_origins, count * sizeof *origins);
+    origins[count] = slice_from(demo->base);
+    config->link.allowed_origins = origins;
+    config->link.allowed_origin_count = count + 1;
+}
+
 void demo_override(struct demo *demo, struct config *config, struct buf *secret)
 {
+    allow_page(demo, config);
     struct config_upstream *upstreams =
         arena_zalloc(&config->arena, config->upstream_count * sizeof *upstreams);
     for (size_t i = 0; upstreams && i < config->upstream_count; i++) {
@@ -228,8 +243,10 @@ void demo_greet(const struct demo *demo)
            "  curl -s 'http://%s/t/globex/crm/people?limit=1&tags=Buyer'             # tenant in the path\n"
            "  curl -i -X POST http://%s/t/acme/crm/people -H 'Content-Type: application/json' \\\n"
            "       -d '{\"firstName\":\"Ada\",\"lastName\":\"Lovelace\"}'\n"
-           "  curl -i http://%s/crm/people -H 'X-Tenant-Id: nobody'                   # a clear refusal\n\n",
-           demo->base, at, at, at, at, at, at);
+           "  curl -i http://%s/crm/people -H 'X-Tenant-Id: nobody'                   # a clear refusal\n\n"
+           "Connect an account as a tenant's front end would, in a browser:\n\n"
+           "  %s/_sandbox/link?gateway=http://%s&tenant=umbrella\n\n",
+           demo->base, at, at, at, at, at, at, demo->base, at);
     fflush(stdout);
 }
 

@@ -10,7 +10,8 @@ struct demo;
 
 /* Listens on a port of the kernel's choice on loopback. NULL: the fault says why. */
 struct demo *demo_create(struct fault *fault);
-/* Points every upstream of the configuration at the stand-in, and gives it its client id and secret. */
+/* Points every upstream of the configuration at the stand-in, gives it its client id and secret, and lets the
+ * stand-in's page call /link/. */
 void demo_override(struct demo *demo, struct config *config, struct buf *secret);
 const char *demo_data_dir(const struct demo *demo);
 /* Maps the demo tenants, subscribes their webhooks to the listener behind webhooks_fd, starts the thread. */

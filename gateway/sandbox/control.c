@@ -2,7 +2,8 @@
  * /_sandbox/…: what a user or a test does to the stand-in itself. Not authenticated: it holds nothing real,
  * and listens on loopback.
  *
- *   GET stats · GET|DELETE requests · GET|PUT knobs · GET accounts · POST storm · POST touch · POST reset
+ *   GET link (a page) · GET link.js · GET stats · GET|DELETE requests · GET|PUT knobs · GET accounts · POST
+ * storm · POST touch · POST reset
  */
 #include "sandbox/sandbox_internal.h"
 
@@ -184,11 +185,17 @@ static const struct {
     const char *what;
     void (*serve)(struct sandbox_call *call);
 } paths[] = {
-    {METHOD_GET, "stats", get_stats},   {METHOD_GET, "requests", get_requests},
-    {METHOD_PUT, "knobs", put_knobs},   {METHOD_DELETE, "requests", delete_requests},
-    {METHOD_GET, "knobs", get_knobs},   {METHOD_GET, "accounts", get_accounts},
-    {METHOD_POST, "storm", post_storm}, {METHOD_POST, "touch", post_touch},
+    {METHOD_GET, "stats", get_stats},
+    {METHOD_GET, "requests", get_requests},
+    {METHOD_PUT, "knobs", put_knobs},
+    {METHOD_DELETE, "requests", delete_requests},
+    {METHOD_GET, "knobs", get_knobs},
+    {METHOD_GET, "accounts", get_accounts},
+    {METHOD_POST, "storm", post_storm},
+    {METHOD_POST, "touch", post_touch},
     {METHOD_POST, "reset", post_reset},
+    {METHOD_GET, "link", sandbox_page},
+    {METHOD_GET, "link.js", sandbox_page_script},
 };
 
 void sandbox_control(struct sandbox_call *call, struct slice what)

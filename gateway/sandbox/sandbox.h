@@ -5,6 +5,8 @@
  *
  * Beside the APIs, on the same listener and without any authentication, a control path for users and tests:
  *
+ * - GET /_sandbox/link?gateway=URL&tenant=NAME: a page that connects accounts, in place of Rollout Link; its
+ *   origin has to be in the gateway's link.allowed_origins
  * - GET /_sandbox/stats: requests by api, entity and status; events and deliveries
  * - GET /_sandbox/requests: the last 1000 as received (with the knob "record"); DELETE forgets them
  * - GET /_sandbox/accounts: sandbox_accounts

@@ -227,6 +227,9 @@ struct sandbox_credential *sandbox_credential_find(const struct sandbox *sandbox
 void sandbox_credential_destroy(struct sandbox_credential *credential);
 /* control.c: /_sandbox/… */
 void sandbox_control(struct sandbox_call *call, struct slice what);
+/* page.c: in place of Rollout Link */
+void sandbox_page(struct sandbox_call *call);
+void sandbox_page_script(struct sandbox_call *call);
 /* auth.c: false when answered (401, 403). */
 bool sandbox_auth(struct sandbox_call *call);
 
