@@ -115,3 +115,30 @@ def test_a_minted_token_checks_out_with_a_public_library(make_gateway, origin):
     assert done.returncode == 0, done.stderr
     claims = jwt.decode(done.stdout.strip(), "s" * 64, algorithms=["HS512"], issuer="test-client")
     assert claims["sub"] == "acme"
+
+
+def test_the_page_connects_an_account_through_the_gateway(demo):
+    """The same calls as the page's script makes them; `./dev browser` has the page itself in Chromium."""
+    wait_for(lambda: any("/_sandbox/link?" in line for line in demo.printed), what="the page's address")
+    address = next(line.strip() for line in demo.printed if "/_sandbox/link?" in line)
+    assert address == f"{demo.origin}/_sandbox/link?gateway={demo.data}&tenant=umbrella"
+    answer = requests.get(address, timeout=30)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8" and "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    script = requests.get(f"{demo.origin}/_sandbox/link.js", timeout=30)
+    assert script.headers["Content-Type"] == "text/javascript; charset=utf-8" and "/credentials" in script.text
+
+    page = {"Origin": demo.origin}
+    ask = {**page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-tenant-id"}
+    answer = requests.options(demo.data + "/link/credentials", headers=ask, timeout=30)
+    assert answer.status_code == 204 and answer.headers["Access-Control-Allow-Origin"] == demo.origin
+
+    page["X-Tenant-Id"] = "umbrella"
+    assert demo.get("/crm/people", "umbrella").status_code == 404
+    token = requests.post(demo.data + "/link/token", headers=page, timeout=30).json()["token"]
+    made = requests.post(demo.origin + "/core/api/credentials", headers={"Authorization": f"Bearer {token}"}, json={"appKey": "lofty"}, timeout=30).json()
+    answer = requests.post(demo.data + "/link/credentials", headers=page, json={"credential_id": made["id"], "app_key": "lofty"}, timeout=30)
+    assert answer.status_code == 201 and answer.headers["Access-Control-Allow-Origin"] == demo.origin
+    assert answer.json()["apis"] == ["crm"]
+    wait_for(lambda: demo.get("/crm/people", "umbrella").status_code == 200, 30, "the end of the first synchronisation")
+    assert requests.delete(f"{demo.data}/link/credentials/{made['id']}", headers=page, timeout=30).status_code == 204
+    assert demo.get("/crm/people", "umbrella").status_code == 404
