@@ -13,6 +13,7 @@
 #include "credential/credential.h"
 #include "demo.h"
 #include "idempotency/idempotency.h"
+#include "janitor.h"
 #include "limit/limit.h"
 #include "process.h"
 #include "worker.h"
@@ -36,6 +37,7 @@ struct gateway {
     struct outbox *outbox;
     struct relay *relay;
     struct cache *cache;
+    struct janitor janitor; /* from run() on */
     struct token_ring *tokens;
     struct limit *limit;
     struct pipeline_shared *shared;
@@ -413,6 +415,11 @@ static int describe(void *owner, struct buf *out)
     return config_describe(((struct gateway *)owner)->generation->config, out);
 }
 
+static void on_deleted(void *owner)
+{
+    janitor_ask(&((struct gateway *)owner)->janitor);
+}
+
 static void on_signal(void *owner, int number)
 {
     struct gateway *g = owner;
@@ -460,7 +467,7 @@ static int make_admin(struct gateway *g, struct fault *fault)
         .worker_count = g->worker_count,
         .helper_count = 1,
         .subscribe = subscriptions_of(g),
-        .hooks = {g, reload, drain, is_draining, describe, plan_of},
+        .hooks = {g, reload, drain, is_draining, describe, plan_of, on_deleted},
         .token = buf_slice(&g->generation->admin_token),
         .started_wall_ms = clock_wall_ms(),
     };
@@ -557,6 +564,9 @@ static int run(struct gateway *g)
             log_message(LOG_ERROR, "start-failed", "a thread could not be started");
             _exit(CLI_FAILED);
         }
+    if (!janitor_start(&g->janitor, g->cache, g->store))
+        log_message(LOG_WARN, "cache_not_swept",
+                    "out of memory or threads: what the cache keeps of a deleted credential stays");
     log_ready(g);
     process_notify("READY=1");
     if (g->demo)
@@ -564,6 +574,7 @@ static int run(struct gateway *g)
     loop_run(g->workers[0].loop);
     for (unsigned i = 1; i < all_workers(g); i++)
         pthread_join(g->workers[i].thread, NULL);
+    janitor_stop(&g->janitor);
     log_message(LOG_INFO, "stopped", "all requests were answered or their time was over");
     take_down(g);
     return CLI_OK;

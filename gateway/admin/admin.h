@@ -40,6 +40,8 @@ struct admin_hooks {
     int (*describe)(void *owner, struct buf *out);
     /* What the gateway subscribes to, for the time of the call; NULL: it does not. */
     struct event_plan *(*plan)(void *owner);
+    /* A credential was deleted: what the cache keeps of it has to go. */
+    void (*deleted)(void *owner);
 };
 
 struct admin_options {

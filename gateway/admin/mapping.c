@@ -181,6 +181,7 @@ static void on_stored(struct store_change *change)
     if (change->outcome == 0 && c->action == CREDENTIAL_DELETE) {
         struct cache_subject subject = {.credential = c->id};
         cache_invalidate(job->admin->options.cache, &subject);
+        job->admin->options.hooks.deleted(job->admin->options.hooks.owner);
     }
     if (change->outcome == 0 && job->admin->options.subscribe)
         subscribe_sync(job->admin->options.subscribe, c->tenant);

@@ -288,6 +288,27 @@ void cache_warm_close(struct cache *cache);
 void cache_warm_find(struct cache *cache, const struct cache_query *query, int64_t wall_ms,
                      struct cache_found *out);
 
+/* --- sweeping
+ * ----------------------------------------------------------------------------------------------- */
+
+/* A walk over all that is kept, in memory and on disk, that takes out what belongs to credentials that are no
+ * more. What is stored meanwhile may escape it: walk again some time. Begins as {.keeps = …, .arg = …}. */
+struct cache_sweep {
+    /* Is there such a credential? On the sweeping thread, without a lock of the cache; the slices die after.
+     */
+    bool (*keeps)(struct slice tenant, struct slice credential, void *arg);
+    void *arg;
+    size_t removed; /* entries and records so far */
+
+    /* the cache's */
+    size_t shard, bucket;
+    char from[32];
+    size_t from_len;
+};
+/* A step of at most some hundred entries. False: the walk is over. Waits for the disk: not on a loop; before
+ * cache_warm_close. */
+bool cache_sweep_step(struct cache *cache, struct cache_sweep *sweep);
+
 /* bytes: entries with the heap's overhead, those still being sent included, and the index; never more than
  * budget. Beside it stand at most 8 MiB of generation tables, of which only pages that were touched exist. */
 struct cache_warm_stats {

@@ -177,6 +177,8 @@ void index_touch(struct cache_entry *entry);
 bool index_insert(struct cache *cache, struct cache_entry *entry, struct cache_entry *old);
 void index_remove(struct cache *cache, struct cache_entry *entry);
 size_t index_remove_key(struct cache *cache, struct cache_key key);
+size_t index_walk(struct cache *cache, size_t *at, size_t *bucket, size_t buckets, struct cache_entry **out,
+                  size_t max);
 /* Room for `size` bytes in the budget, evicting as needed, beginning near `hash`. False: more than can be
  * had. */
 bool index_reserve(struct cache *cache, size_t size, uint64_t hash);
@@ -189,6 +191,10 @@ void warm_keep(struct cache *cache, struct cache_entry *entry, const struct cach
 /* It is no longer to be had: that variant, all of the key. */
 void warm_forget(struct cache *cache, const struct cache_entry *entry);
 void warm_forget_key(struct cache *cache, struct cache_key key);
+bool warm_sweep(struct cache *cache, struct cache_sweep *sweep);
+
+/* sweep.c: does the key belong to a credential that is no more? */
+bool sweep_is_over(const struct cache_sweep *sweep, struct slice key);
 void warm_stats(const struct cache *cache, struct cache_warm_stats *out);
 
 #endif

@@ -333,6 +333,28 @@ size_t index_remove_key(struct cache *cache, struct cache_key key)
     return release_all(gone);
 }
 
+/* A stretch of buckets, each as one moment shows it; what of it finds no place in `out` is passed over. */
+size_t index_walk(struct cache *cache, size_t *at, size_t *bucket, size_t buckets, struct cache_entry **out,
+                  size_t max)
+{
+    struct shard *shard = &cache->shards[*at];
+    size_t count = 0;
+    pthread_mutex_lock(&shard->lock);
+    for (size_t end = *bucket + buckets; *bucket <= shard->mask && *bucket < end && count < max; ++*bucket)
+        for (struct cache_entry *entry = shard->buckets[*bucket]; entry && count < max;
+             entry = entry->chain) {
+            cache_retain(entry); /* the caller's */
+            out[count++] = entry;
+        }
+    const bool over = *bucket > shard->mask;
+    pthread_mutex_unlock(&shard->lock);
+    if (over) {
+        ++*at;
+        *bucket = 0;
+    }
+    return count;
+}
+
 /* --- the budget ------------------------------------------------------------------------------ */
 
 /* A few steps of the hand. Takes an entry out, or NULL. */

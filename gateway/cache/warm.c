@@ -353,6 +353,66 @@ void cache_warm_find(struct cache *cache, const struct cache_query *query, int64
     cache_find(cache, query, out);
 }
 
+/* --- sweeping: on a thread of its own --------------------------------------------------------- */
+
+enum { SWEEP_VISITS = 256 };
+
+struct sweeping {
+    struct store_change change;
+    struct cache_sweep *sweep;
+    struct warm_id ids[SWEEP_VISITS]; /* of keys that have to go */
+    size_t count, visits;
+};
+
+static bool on_met(struct slice name, struct slice record, void *arg)
+{
+    struct sweeping *sweeping = arg;
+    struct cache_sweep *sweep = sweeping->sweep;
+    struct warm_head head;
+    if (name.len <= WARM_NAME_MAX) { /* the next one begins behind it */
+        memcpy(sweep->from, name.ptr, name.len);
+        sweep->from[name.len] = '\0';
+        sweep->from_len = name.len + 1;
+    }
+    if (name.len >= WARM_ID && name.len < WARM_NAME_MAX && warm_head_read(record, &head)) {
+        const struct slice data = slice_skip(record, WARM_HEAD);
+        if (sweep_is_over(sweep, slice_of(data.ptr, head.key_len < data.len ? head.key_len : data.len)))
+            sweeping->ids[sweeping->count++] =
+                (struct warm_id){.key = {warm_get_number(name.ptr, 8), warm_get_number(name.ptr + 8, 8)}};
+    }
+    return ++sweeping->visits < SWEEP_VISITS;
+}
+
+static int on_sweep(struct store_change *change, struct store_txn *txn)
+{
+    const struct sweeping *sweeping = container_of(change, struct sweeping, change);
+    int rc = 0;
+    for (size_t i = 0; i < sweeping->count && rc == 0; i++)
+        rc = warm_erase_key(txn, &sweeping->ids[i]);
+    return rc;
+}
+
+bool warm_sweep(struct cache *cache, struct cache_sweep *sweep)
+{
+    struct warm *warm = cache->warm;
+    struct sweeping sweeping = {.change.apply = on_sweep, .sweep = sweep};
+    struct seat *seat = warm ? take_seat(warm) : NULL;
+    if (!seat)
+        return false;
+    int rc = store_view_begin(seat->view);
+    if (rc == 0) {
+        rc = store_scan(seat->view, WARM_TABLE, slice_of(sweep->from, sweep->from_len), on_met, &sweeping,
+                        NULL);
+        store_view_end(seat->view);
+    }
+    atomic_store_explicit(&seat->taken, false, memory_order_release);
+    if (rc == 0 && sweeping.count > 0)
+        rc = store_apply(warm->store, &sweeping.change);
+    if (rc == 0)
+        sweep->removed += sweeping.count;
+    return rc == 0 && sweeping.visits == SWEEP_VISITS;
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 struct salting {

@@ -216,8 +216,9 @@ enum breaker_outcome breaker_outcome_of(enum upstream_failure failure)
     case UPSTREAM_RESOLVE:
     case UPSTREAM_CONNECT:
     case UPSTREAM_TLS:
-    case UPSTREAM_RESET:
         return BREAKER_BAD;
+    case UPSTREAM_RESET: /* it lives so far as to take the connection */
+        return BREAKER_BAD_ANSWER;
     case UPSTREAM_CONNECT_TIMEOUT:
     case UPSTREAM_FIRST_BYTE_TIMEOUT:
     case UPSTREAM_IDLE_TIMEOUT:

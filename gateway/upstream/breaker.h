@@ -19,8 +19,8 @@
 enum {
     BREAKER_SLOTS = 10, /* of a second each: the window */
     BREAKER_SLOT_MS = 1000,
-    BREAKER_ROW = 5,             /* failures without a success between them: refused, reset, silent … */
-    BREAKER_ROW_ANSWERS = 8,     /* … or bad answers, too: somebody is there */
+    BREAKER_ROW = 5,             /* failures without a success between them: refused, silent … */
+    BREAKER_ROW_ANSWERS = 9,     /* … or bad answers and resets, too: somebody is there */
     BREAKER_VOLUME = 20,         /* outcomes in the window before their share counts */
     BREAKER_SHARE = 50,          /* per cent */
     BREAKER_OPEN_MS = 1000,      /* the first interval; it doubles with each bad probe … */
@@ -33,8 +33,8 @@ enum {
 
 enum breaker_outcome {
     BREAKER_GOOD,
-    BREAKER_BAD_ANSWER, /* 502, 503, 504 */
-    BREAKER_BAD,        /* refused, reset, broken */
+    BREAKER_BAD_ANSWER, /* 502, 503, 504, or closed without one */
+    BREAKER_BAD,        /* refused, broken */
     BREAKER_SILENT,     /* a timeout */
     BREAKER_UNKNOWN,    /* ended by us, or by something that says nothing of the host's health */
 };

@@ -9,6 +9,7 @@ import requests
 
 from conftest import problem_of, wait_for
 from test_caching import counting, status_of
+from test_operation import run
 
 
 def disk(gateway):
@@ -224,6 +225,44 @@ def test_the_copy_has_the_size_that_is_configured_or_is_not_there(gateway, origi
         assert "hit" in status_of(gateway.get("/crm/people/2"))
         assert gateway.events("cache_copy_missing") == []
         gateway.stop()
+
+
+@pytest.mark.threads
+def test_a_deleted_credential_leaves_nothing_behind(gateway, origin):
+    """Neither in memory nor on disk; what others have stays."""
+    origin.answer = lambda seen: (200, {"ETag": '"v1"', "Vary": "Accept-Language"} if "vary" in seen.target else {"ETag": '"v1"'}, os.urandom(10000).hex().encode())
+    for n in range(300):
+        gateway.get(f"/crm/people/{n}")
+    for language in ("de", "en"):
+        gateway.get("/crm/people/vary", headers={"Accept-Language": language})
+    kept = gateway.get("/crm/people/1", tenant="globex")
+    written(gateway, 303)
+    assert requests.delete(gateway.admin + "/v1/tenants/acme/credentials/cred-acme", timeout=10).status_code in (200, 204)
+    wait_for(lambda: gateway.events("cache_swept"), what="the sweep")
+    assert requests.get(gateway.admin + "/v1/cache", timeout=10).json()["entries"] == 1
+    assert gateway.events("cache_swept")[0]["message"].startswith("604 ")  # 302 in either place
+    assert "hit" in status_of(gateway.get("/crm/people/1", tenant="globex"))
+    restart(gateway, False)
+    again = gateway.get("/crm/people/1", tenant="globex")
+    assert disk(gateway)["restored"] == 1 and "fwd=stale" in status_of(again) and kept.status_code == 200
+    gateway.map("acme", "cred-acme", apis=["crm"])  # the same again finds nothing
+    assert "fwd=uri-miss" in status_of(gateway.get("/crm/people/1")) and disk(gateway)["restored"] == 1
+
+
+def test_what_the_command_line_deleted_is_swept_at_the_start(gateway, origin):
+    origin.answer = validating()
+    gateway.get("/crm/people/1")
+    gateway.get("/crm/people/1", tenant="globex")
+    written(gateway, 2)
+    gateway.stop()
+    done = run("credentials", "delete", "acme", "cred-acme", "-c", str(gateway.path))
+    assert done.returncode == 0, done.stderr
+    gateway.start()
+    wait_for(lambda: gateway.events("cache_swept"), what="the sweep")
+    assert gateway.events("cache_swept")[0]["message"].startswith("1 ")
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    assert "fwd=uri-miss" in status_of(gateway.get("/crm/people/1"))
+    assert "fwd=stale" in status_of(gateway.get("/crm/people/1", tenant="globex"))
 
 
 def test_a_full_copy_evicts(make_gateway, origin):
