@@ -1,8 +1,10 @@
 """Rollout is slow, limited or down: the gateway in front of an origin that misbehaves, with clients who want more than there is."""
 import asyncio
 import collections
+import contextlib
 import datetime
 import itertools
+import os
 import time
 
 import footprint
@@ -276,10 +278,27 @@ async def outages(directory, options):
 RUNS = {"learning": learning, "fairness": fairness, "outages": outages}
 
 
+@contextlib.contextmanager
+def in_front_of_others(by=15):
+    """Little CPU is needed, but at once: who is kept waiting by other programs sends late and counts wrongly. Needs privileges."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, before - by)
+        privileged = True
+    except PermissionError:
+        privileged = False
+    try:
+        yield
+    finally:
+        if privileged:
+            os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
 def measure(name, directory, options):
     footprint.raise_descriptors()
     (directory / "ca.pem").touch()
-    return asyncio.run(RUNS[name](directory, options))
+    with in_front_of_others():
+        return asyncio.run(RUNS[name](directory, options))
 
 
 def learning_targets(result, target):
