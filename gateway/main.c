@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     if (argc >= 2 && strcmp(argv[1], "serve") == 0) {
         struct cli_serve options = {0};
         int status = cli_parse_serve(argc - 1, argv + 1, &options);
-        return status == CLI_OK ? serve_run(&options) : status < 0 ? CLI_OK : status;
+        return status == CLI_OK ? serve_run(&options, argv) : status < 0 ? CLI_OK : status;
     }
     if (argc >= 2 && strcmp(argv[1], "sandbox") == 0)
         return demo_run_alone(argc - 1, argv + 1);

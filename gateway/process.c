@@ -33,6 +33,7 @@ static void signal_set(sigset_t *set)
     sigaddset(set, SIGHUP);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGUSR2);
 }
 
 int process_block_signals(void)
@@ -89,15 +90,30 @@ void process_notify(const char *state)
     memcpy(address.sun_path, path, strlen(path));
     if (path[0] == '@')
         address.sun_path[0] = '\0';
-    char text[128];
-    /* notify-reload wants the clock with RELOADING=1; it does no harm elsewhere. */
-    int len = snprintf(text, sizeof text, "%s\nMONOTONIC_USEC=%llu", state,
-                       (unsigned long long)(clock_mono_ns() / 1000));
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (sendto(fd, text, (size_t)len, MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
         log_message(LOG_WARN, "notify-failed", "the service manager could not be told");
     close(fd);
+}
+
+void process_notify_reloading(void)
+{
+    char text[64];
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)(clock_mono_ns() / 1000));
+    process_notify(text);
+}
+
+uint64_t process_watchdog_ms(void)
+{
+    enum { CHANCES = 3 };
+    const char *pid = getenv("WATCHDOG_PID"), *usec = getenv("WATCHDOG_USEC");
+    uint64_t number, every_us;
+    bool ours = !pid || (slice_to_u64(slice_from(pid), &number) && number == (uint64_t)getpid());
+    bool wanted = ours && usec && slice_to_u64(slice_from(usec), &every_us) && every_us > 0;
+    unsetenv("WATCHDOG_PID");
+    return !wanted ? 0 : every_us < CHANCES * 1000 ? 1 : every_us / (CHANCES * 1000);
 }

@@ -8,17 +8,23 @@
 #include "admin/admin.h"
 #include "assemble.h"
 #include "base/clock.h"
+#include "base/pulse.h"
 #include "caller/caller.h"
 #include "callers.h"
 #include "credential/credential.h"
 #include "demo.h"
+#include "handover.h"
 #include "idempotency/idempotency.h"
+#include "inherit.h"
 #include "janitor.h"
 #include "limit/limit.h"
 #include "process.h"
 #include "worker.h"
 
-enum { WORKERS_MAX = 256 };
+enum {
+    WORKERS_MAX = INHERIT_WORKERS_MAX,
+    HANDOVER_IDLE_MS = 2000, /* kept connections have it left for one more request, whose answer ends them */
+};
 
 static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES,     CALLER_TABLES,
                                      OUTBOX_TABLES,     IDEMPOTENCY_TABLES, NULL};
@@ -50,96 +56,16 @@ struct gateway {
     struct server *admin_server;
     struct process_signals signals;
     struct loop_task all_stopped;
-    bool draining;
-    bool refused; /* at start, over what the configuration says */
-    int data_fds[WORKERS_MAX], webhook_fds[WORKERS_MAX], admin_fd;
+    bool draining, workers_stopped;
+    bool relay_closing, relay_closed;
+    bool refused;               /* at start, over what the configuration says */
+    struct inheritance sockets; /* and what else came with us */
+    struct handover_program program;
+    struct handover handover;
+    struct predecessor predecessor;
+    struct pulse pulse;
+    uint64_t watchdog_ms;
 };
-
-/* --- configuration
- * --------------------------------------------------------------------------------------------------- */
-
-static void print_errors(const struct config_errors *errors)
-{
-    fwrite(errors->lines.ptr, 1, errors->lines.len, stderr);
-}
-
-static int load(struct gateway *g, struct config **out)
-{
-    struct config_errors errors;
-    config_errors_init(&errors);
-    int error = g->options->config ? config_load(g->options->config, out, &errors) : config_default(out);
-    if (!error && !g->demo && (error = config_require_rollout(*out, &errors)))
-        config_release(*out);
-    if (error)
-        print_errors(&errors);
-    config_errors_deinit(&errors);
-    return error;
-}
-
-static int read_secret(const char *path, const struct config_secret *secret, struct buf *out,
-                       struct fault *fault)
-{
-    int error = config_secret_read(secret, out, fault);
-    if (error)
-        fault_prefix(fault, "%s: ", path);
-    return error;
-}
-
-/* One that may be missing. */
-static int read_further(const char *path, const struct config_secret *secret, struct buf *out,
-                        struct fault *fault)
-{
-    return secret->env || secret->file ? read_secret(path, secret, out, fault) : 0;
-}
-
-static int read_secrets(struct gateway *g, struct generation *generation, struct fault *fault)
-{
-    struct config *config = generation->config;
-    int error = 0;
-    buf_init(&generation->client_secret, 8192);
-    buf_init(&generation->previous_secret, 8192);
-    buf_init(&generation->admin_token, 8192);
-    if (g->demo)
-        demo_override(g->demo, config, &generation->client_secret);
-    else
-        error = read_secret("rollout.client_secret", &config->rollout.client_secret,
-                            &generation->client_secret, fault);
-    if (!error)
-        error = read_further("rollout.client_secret_previous", &config->rollout.client_secret_previous,
-                             &generation->previous_secret, fault);
-    if (!error)
-        error = read_further("admin.token", &config->admin.token, &generation->admin_token, fault);
-    return error;
-}
-
-/* A configuration with its secrets, or NULL: *status is the exit status, all told. */
-static struct generation *generation_load(struct gateway *g, int *status, struct fault *fault)
-{
-    struct generation *generation = calloc(1, sizeof *generation);
-    *status = CLI_FAILED;
-    if (!generation)
-        return NULL;
-    atomic_init(&generation->refs, 1);
-    int error = load(g, &generation->config);
-    if (error) {
-        free(generation);
-        *status = error == ERR_IO || error == ERR_NOTFOUND || error == ERR_DENIED ? CLI_FAILED : CLI_CONFIG;
-        fault_set(fault, error, "the configuration is not usable");
-        return NULL;
-    }
-    error = read_secrets(g, generation, fault);
-    if (!error)
-        error = assemble_tls(generation->config, &generation->data_tls, &generation->webhooks_tls, fault);
-    if (!error)
-        error = assemble_audience(generation->config, &generation->audience, fault);
-    if (!error)
-        error = assemble_plan(generation->config, &generation->plan, fault);
-    if (error) {
-        generation_release(generation);
-        return NULL;
-    }
-    return generation;
-}
 
 static void warn_about(const struct gateway *g)
 {
@@ -157,27 +83,6 @@ static void warn_about(const struct gateway *g)
 /* --- start
  * -------------------------------------------------------------------------------------------------------------
  */
-
-static int listen_all(struct gateway *g, struct fault *fault)
-{
-    const struct config *config = g->generation->config;
-    const struct {
-        const char *path;
-        const struct config_listener *listener;
-        int *fds;
-        unsigned count;
-    } each[] = {{"listen.data", &config->listen.data, g->data_fds, g->worker_count},
-                {"listen.webhooks", &config->listen.webhooks, g->webhook_fds, g->worker_count},
-                {"listen.admin", &config->listen.admin, &g->admin_fd, 1}};
-    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
-        int error = server_listen(each[i].listener->address, each[i].fds, each[i].count, fault);
-        if (error) {
-            fault_prefix(fault, "%s: ", each[i].path);
-            return error;
-        }
-    }
-    return 0;
-}
 
 static int open_store(struct gateway *g, struct fault *fault)
 {
@@ -223,8 +128,11 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     if (error)
         return error;
     g->cache = cache_create(&cache);
+    if (g->cache && g->sockets.generations >= 0 && cache_join(g->cache, g->sockets.generations))
+        log_message(LOG_WARN, "handover", "what the old process hears while it ends is not heard here");
+    if (g->sockets.channel < 0)
+        open_warm(g); /* else it still is our predecessor's */
     g->outbox = outbox_create(g->store, OUTBOX_TABLE);
-    open_warm(g);
     g->tokens = token_ring_create(&token);
     g->limit = limit_create(&limit);
     bool good = g->cache && g->outbox && g->tokens && g->limit;
@@ -274,8 +182,9 @@ static int make_workers(struct gateway *g, struct fault *fault)
     for (unsigned i = 0; i < all_workers(g); i++) {
         struct worker *worker = &g->workers[i];
         bool listens = i < g->worker_count;
-        int error = worker_init(worker, &rooms, g->generation, listens ? g->data_fds[i] : -1,
-                                listens ? g->webhook_fds[i] : -1, fault);
+        int error = worker_init(worker, &rooms, g->generation,
+                                listens ? g->sockets.listeners[INHERIT_DATA].fds[i] : -1,
+                                listens ? g->sockets.listeners[INHERIT_WEBHOOKS].fds[i] : -1, fault);
         if (error)
             return error;
         g->shown[i] = (struct admin_worker){worker->pipeline, worker->upstream, worker->webhook, worker->data,
@@ -321,13 +230,13 @@ static int reload(void *owner, struct fault *fault)
 {
     struct gateway *g = owner;
     int status;
-    process_notify("RELOADING=1");
-    struct generation *next = generation_load(g, &status, fault);
+    process_notify_reloading();
+    struct generation *next = generation_load(g->options->config, g->demo, &status, fault);
     int error = next ? 0 : ERR_INVALID;
     if (next && !config_reloadable(g->generation->config, next->config, fault))
         error = ERR_INVALID;
     if (!error)
-        error = callers_check(next->config, g->store, CALLER_TABLE, fault);
+        error = callers_check(next->config, &g->sockets, g->store, CALLER_TABLE, fault);
     if (!error)
         error = put_in_force(g, next, fault);
     process_notify("READY=1");
@@ -367,14 +276,28 @@ static void stop_loops(void *arg)
 static void on_relay_closed(void *arg)
 {
     struct gateway *g = arg;
-    server_close(g->admin_server, stop_loops, g);
+    g->relay_closed = true;
+    if (g->workers_stopped)
+        server_close(g->admin_server, stop_loops, g);
+}
+
+static void close_relay(struct gateway *g)
+{
+    g->relay_closing = true;
+    relay_close(g->relay, on_relay_closed, g);
 }
 
 static void run_all_stopped(struct loop_task *task)
 {
     struct gateway *g = container_of(task, struct gateway, all_stopped);
     process_signals_close(&g->signals);
-    relay_close(g->relay, on_relay_closed, g);
+    predecessor_close(&g->predecessor);
+    pulse_stop(&g->pulse);
+    g->workers_stopped = true;
+    if (!g->relay_closing)
+        close_relay(g);
+    else if (g->relay_closed)
+        server_close(g->admin_server, stop_loops, g);
 }
 
 static void on_worker_stopped(void *owner, struct worker *worker)
@@ -387,16 +310,22 @@ static void on_worker_stopped(void *owner, struct worker *worker)
     loop_post(g->workers[0].loop, &g->all_stopped);
 }
 
+static void stop_workers(struct gateway *g, uint64_t idle_ms)
+{
+    g->draining = true;
+    for (unsigned i = 0; i < all_workers(g); i++)
+        worker_stop(&g->workers[i], g->generation->config->timeouts.drain, idle_ms, g, on_worker_stopped);
+}
+
 static void drain(void *owner)
 {
     struct gateway *g = owner;
     if (g->draining)
         return;
-    g->draining = true;
+    handover_cancel(&g->handover);
     process_notify("STOPPING=1");
     log_message(LOG_INFO, "draining", "no new connections; requests in flight are answered");
-    for (unsigned i = 0; i < all_workers(g); i++)
-        worker_stop(&g->workers[i], g->generation->config->timeouts.drain, g, on_worker_stopped);
+    stop_workers(g, 0);
 }
 
 static bool is_draining(void *owner)
@@ -420,6 +349,57 @@ static void on_deleted(void *owner)
     janitor_ask(&((struct gateway *)owner)->janitor);
 }
 
+/* --- handing over ----------------------------------------------------------------------------------------
+ */
+
+static void on_handover_end(void *owner, pid_t child, const char *why)
+{
+    struct gateway *g = owner;
+    char state[32];
+    if (why) {
+        log_message(LOG_ERROR, "handover-failed", "%s; this process goes on", why);
+        return;
+    }
+    snprintf(state, sizeof state, "MAINPID=%ld", (long)child);
+    process_notify(state); /* from here on the service manager listens to the other process */
+    pulse_stop(&g->pulse);
+    log_message(LOG_INFO, "handed-over", "process %ld has the listeners; requests in flight are answered",
+                (long)child);
+    server_drain(g->admin_server, 0);
+    close_relay(g); /* that of the other process is at it already */
+    stop_workers(g, HANDOVER_IDLE_MS);
+}
+
+static void hand_over(struct gateway *g)
+{
+    struct fault fault = {""};
+    g->sockets.generations = cache_share(g->cache);
+    g->handover.owner = g;
+    g->handover.on_end = on_handover_end;
+    if (g->draining)
+        fault_set(&fault, ERR_CLOSED, "this process is ending");
+    else if (g->demo)
+        fault_set(&fault, ERR_INVALID, "a sandbox ends with its process");
+    else if (getpid() == 1)
+        fault_set(&fault, ERR_INVALID, "this is process 1, with which the container ends");
+    else if (handover_start(&g->handover, g->workers[0].loop, &g->program, &g->sockets, &fault) == 0)
+        log_message(LOG_INFO, "handing-over", "process %ld was started", (long)g->handover.child);
+    if (fault.text[0])
+        log_message(LOG_ERROR, "handover-failed", "%s; this process goes on", fault.text);
+}
+
+/* What only one process can have is ours now. */
+static void on_predecessor_gone(void *owner)
+{
+    struct gateway *g = owner;
+    if (g->draining)
+        return;
+    open_warm(g);
+    janitor_ask(&g->janitor);   /* what of it has to go */
+    outbox_announce(g->outbox); /* what the other took in last */
+    log_message(LOG_INFO, "handover-complete", "the old process has ended");
+}
+
 static void on_signal(void *owner, int number)
 {
     struct gateway *g = owner;
@@ -427,6 +407,10 @@ static void on_signal(void *owner, int number)
     if (number == SIGHUP) {
         if (g->options->config || g->demo)
             reload(g, &fault);
+        return;
+    }
+    if (number == SIGUSR2) {
+        hand_over(g);
         return;
     }
     if (g->draining) {
@@ -476,7 +460,8 @@ static int make_admin(struct gateway *g, struct fault *fault)
     if (!g->admin)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     struct server_handler handler = admin_handler(g->admin);
-    g->admin_server = server_open(g->workers[0].loop, g->admin_fd, &listener, &handler);
+    g->admin_server =
+        server_open(g->workers[0].loop, g->sockets.listeners[INHERIT_ADMIN].fds[0], &listener, &handler);
     if (!g->admin_server || process_signals_open(&g->signals, g->workers[0].loop, g, on_signal))
         return fault_set(fault, ERR_NOMEM, "out of memory or descriptors at start");
     return 0;
@@ -489,24 +474,14 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
-static void log_address(struct log_line *line, const char *key, int fd)
-{
-    char text[256];
-    struct buf buf;
-    buf_init_fixed(&buf, text, sizeof text);
-    if (server_address(fd, &buf) == 0)
-        log_text(line, key, buf_slice(&buf));
-}
-
 static void log_ready(const struct gateway *g)
 {
     struct log_line line;
     if (!log_begin(&line, LOG_INFO, "ready"))
         return;
     log_cstr(&line, "version", GATEWAY_VERSION);
-    log_address(&line, "data", g->data_fds[0]);
-    log_address(&line, "webhooks", g->webhook_fds[0]);
-    log_address(&line, "admin", g->admin_fd);
+    inherit_tell(&g->sockets, &line);
+    log_int(&line, "pid", getpid());
     log_int(&line, "workers", g->worker_count);
     log_end(&line);
     log_flush();
@@ -519,11 +494,15 @@ static int start(struct gateway *g, struct fault *fault)
     g->worker_count = wanted ? wanted : cores > 0 ? (unsigned)cores : 1;
     if (g->worker_count > WORKERS_MAX)
         g->worker_count = WORKERS_MAX;
-    int error = listen_all(g, fault);
+    if (inherit_workers(&g->sockets, g->worker_count) > g->worker_count) {
+        g->worker_count = inherit_workers(&g->sockets, g->worker_count);
+        log_message(LOG_WARN, "workers", "%u, as many as sockets were inherited", g->worker_count);
+    }
+    int error = inherit_open(&g->sockets, g->generation->config, g->worker_count, fault);
     if (!error)
         error = open_rooms(g, fault);
     if (!error) {
-        error = callers_check(g->generation->config, g->store, CALLER_TABLE, fault);
+        error = callers_check(g->generation->config, &g->sockets, g->store, CALLER_TABLE, fault);
         g->refused = error == ERR_DENIED;
     }
     if (!error)
@@ -532,8 +511,11 @@ static int start(struct gateway *g, struct fault *fault)
         error = make_relay(g, fault);
     if (!error)
         error = make_admin(g, fault);
+    if (!error && workers_watch(&g->pulse, g->watchdog_ms, g->workers, all_workers(g)))
+        error = fault_set(fault, ERR_NOMEM, "out of memory at start");
     if (!error && g->demo)
-        error = demo_start(g->demo, g->store, g->data_fds[0], g->webhook_fds[0], fault);
+        error = demo_start(g->demo, g->store, g->sockets.listeners[INHERIT_DATA].fds[0],
+                           g->sockets.listeners[INHERIT_WEBHOOKS].fds[0], fault);
     return error;
 }
 
@@ -541,6 +523,7 @@ static void take_down(struct gateway *g)
 {
     admin_destroy(g->admin);
     relay_destroy(g->relay);
+    pulse_deinit(&g->pulse);
     for (unsigned i = 0; i < all_workers(g); i++)
         worker_deinit(&g->workers[i]);
     link_shared_destroy(g->link_shared);
@@ -557,6 +540,13 @@ static void take_down(struct gateway *g)
     free(g->shown);
 }
 
+static int relieve(struct gateway *g)
+{
+    g->predecessor.owner = g;
+    g->predecessor.on_gone = on_predecessor_gone;
+    return predecessor_relieve(&g->predecessor, g->workers[0].loop, g->sockets.channel);
+}
+
 static int run(struct gateway *g)
 {
     for (unsigned i = 1; i < all_workers(g); i++)
@@ -568,7 +558,12 @@ static int run(struct gateway *g)
         log_message(LOG_WARN, "cache_not_swept",
                     "out of memory or threads: what the cache keeps of a deleted credential stays");
     log_ready(g);
-    process_notify("READY=1");
+    if (g->sockets.channel < 0)
+        process_notify("READY=1");
+    else if (relieve(g)) {
+        log_message(LOG_ERROR, "start-failed", "the old process is not there any more");
+        _exit(CLI_FAILED);
+    }
     if (g->demo)
         demo_greet(g->demo);
     loop_run(g->workers[0].loop);
@@ -592,17 +587,21 @@ static int refuse_start(const struct gateway *g, int status, const struct fault 
     _exit(status);
 }
 
-int serve_run(const struct cli_serve *options)
+int serve_run(const struct cli_serve *options, char **argv)
 {
     struct gateway g = {.options = options};
     struct fault fault = {""};
     int status = CLI_FAILED;
+    handover_remember(&g.program, argv);
     process_harden();
+    g.watchdog_ms = process_watchdog_ms();
+    if (inherit_take(&g.sockets, &fault))
+        return refuse_start(&g, CLI_FAILED, &fault);
     if (process_block_signals() || upstream_global_init())
         return CLI_FAILED;
     if (options->sandbox && !(g.demo = demo_create(&fault)))
         return refuse_start(&g, CLI_FAILED, &fault);
-    g.generation = generation_load(&g, &status, &fault);
+    g.generation = generation_load(options->config, g.demo, &status, &fault);
     if (!g.generation)
         return refuse_start(&g, status, &fault);
     const struct config *config = g.generation->config;

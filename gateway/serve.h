@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-/* Returns the exit status. */
-int serve_run(const struct cli_serve *options);
+/* Returns the exit status. `argv` is the whole command line: what SIGUSR2 starts again. */
+int serve_run(const struct cli_serve *options, char **argv);
 
 #endif

@@ -4,28 +4,9 @@
 #include <unistd.h>
 
 #include "assemble.h"
+#include "process.h"
 
 enum { STOP_LOOK_MS = 20 };
-
-void generation_retain(struct generation *generation)
-{
-    atomic_fetch_add(&generation->refs, 1);
-}
-
-void generation_release(struct generation *generation)
-{
-    if (!generation || atomic_fetch_sub(&generation->refs, 1) != 1)
-        return;
-    buf_wipe(&generation->client_secret);
-    buf_wipe(&generation->previous_secret);
-    buf_wipe(&generation->admin_token);
-    server_tls_release(generation->data_tls);
-    server_tls_release(generation->webhooks_tls);
-    audience_release(generation->audience);
-    event_plan_release(generation->plan);
-    config_release(generation->config);
-    free(generation);
-}
 
 /* --- building
  * ------------------------------------------------------------------------------------------------------ */
@@ -250,18 +231,43 @@ static void run_stop(struct loop_task *task)
     worker->deadline_ms += loop_now(worker->loop);
     if (worker->subscribe)
         subscribe_stop(worker->subscribe);
-    server_drain(worker->data);
-    server_drain(worker->webhooks);
+    server_drain(worker->data, worker->idle_ms);
+    server_drain(worker->webhooks, worker->idle_ms);
     webhook_drain(worker->webhook);
     look(&worker->timer);
 }
 
-void worker_stop(struct worker *worker, uint64_t within_ms, void *owner,
+void worker_stop(struct worker *worker, uint64_t within_ms, uint64_t idle_ms, void *owner,
                  void (*on_stopped)(void *owner, struct worker *worker))
 {
     worker->owner = owner;
     worker->on_stopped = on_stopped;
     worker->deadline_ms = within_ms;
+    worker->idle_ms = idle_ms;
     worker->stop_task.run = run_stop;
     loop_post(worker->loop, &worker->stop_task);
+}
+
+/* --- the watchdog ----------------------------------------------------------------------------------------
+ */
+
+static void on_pulse(void *owner)
+{
+    (void)owner;
+    process_notify("WATCHDOG=1");
+}
+
+int workers_watch(struct pulse *pulse, uint64_t every_ms, const struct worker *workers, unsigned count)
+{
+    if (every_ms == 0)
+        return 0;
+    struct loop **loops = calloc(count, sizeof *loops);
+    if (!loops)
+        return ERR_NOMEM;
+    for (unsigned i = 0; i < count; i++)
+        loops[i] = workers[i].loop;
+    pulse->on_pulse = on_pulse;
+    int error = pulse_start(pulse, loops[0], every_ms, loops, count);
+    free(loops);
+    return error;
 }

@@ -5,25 +5,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "config/config.h"
+#include "base/pulse.h"
+#include "generation.h"
 #include "link/link.h"
 #include "pipeline/pipeline.h"
 #include "server/server.h"
 #include "upstream/upstream.h"
 #include "webhook/subscribe.h"
 #include "webhook/webhook.h"
-
-/* A configuration in force, with its secrets: shared by the workers, counted. */
-struct generation {
-    atomic_uint refs;
-    struct config *config;
-    struct buf client_secret, previous_secret, admin_token;
-    struct server_tls *data_tls, *webhooks_tls; /* NULL: plain */
-    struct audience *audience;                  /* of the events */
-    struct event_plan *plan;                    /* of the gateway's own subscriptions */
-};
-void generation_retain(struct generation *generation);
-void generation_release(struct generation *generation);
 
 struct worker {
     pthread_t thread;
@@ -39,7 +28,7 @@ struct worker {
     /* stopping */
     struct loop_task stop_task;
     struct loop_timer timer;
-    uint64_t deadline_ms;
+    uint64_t deadline_ms, idle_ms;
     unsigned closing;
     void *owner;
     void (*on_stopped)(void *owner, struct worker *worker); /* on the worker's loop */
@@ -67,9 +56,14 @@ void worker_deinit(struct worker *worker);
 /* Any thread: a new configuration, prepared with `settings` (taken over). False: no memory, nothing happens.
  */
 bool worker_reload(struct worker *worker, struct generation *generation, struct pipeline_settings *settings);
-/* Any thread, once: no new connections; ends when the last request is answered or after `within_ms`; then
- * on_stopped. */
-void worker_stop(struct worker *worker, uint64_t within_ms, void *owner,
+/* Any thread, once: no new connections, idle ones have `idle_ms` left (server_drain); ends when the last
+ * request is answered or after `within_ms`; then on_stopped. */
+void worker_stop(struct worker *worker, uint64_t within_ms, uint64_t idle_ms, void *owner,
                  void (*on_stopped)(void *owner, struct worker *worker));
+
+/* Tells systemd every `every_ms` (0: never) that all of them still turn, on the first one's loop. ERR_NOMEM.
+ */
+int workers_watch(struct pulse *pulse, uint64_t every_ms, const struct worker *workers,
+                  unsigned count) MUST_CHECK;
 
 #endif

@@ -62,9 +62,14 @@ uint64_t digest64(const struct digest_key *key, const void *data, size_t len)
     return sip_hash(key, data, len, 2, 4);
 }
 
+uint64_t digest_hash_with(const struct digest_key *key, struct slice s)
+{
+    return sip_hash(key, s.ptr, s.len, 1, 3);
+}
+
 uint64_t digest_hash(struct slice s)
 {
-    return sip_hash(digest_process_key(), s.ptr, s.len, 1, 3);
+    return digest_hash_with(digest_process_key(), s);
 }
 
 static struct digest_key process_key;

@@ -15,6 +15,8 @@ uint64_t digest64(const struct digest_key *key, const void *data, size_t len);
 const struct digest_key *digest_process_key(void);
 /* SipHash-1-3 under that key: strangers can't aim at a bucket, and a table asks for no more. */
 uint64_t digest_hash(struct slice s);
+/* The same under a key of one's own: for tables that several processes share. */
+uint64_t digest_hash_with(const struct digest_key *key, struct slice s);
 /* Unkeyed, stable over restarts and machines: checksums of stored records. */
 uint64_t digest_checksum(const void *data, size_t len);
 

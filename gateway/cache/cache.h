@@ -77,6 +77,13 @@ unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms);
 bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms);
 
+/* Two processes on the same data for a while (one hands over to the other) have to have the same generations:
+ * what makes something stale in either then does in both. The descriptor of the cache's own (it stays the
+ * cache's), and taking those of another process in place of them: before the cache is used, the descriptor is
+ * taken over. ERR_INVALID: it is no such thing, or another version's. */
+int cache_share(const struct cache *cache);
+int cache_join(struct cache *cache, int fd) MUST_CHECK;
+
 /* --- coverage: do this credential's webhooks work? ---
  *
  * Two ways to know. Where somebody else subscribes, by the events that come: cache_event_seen, cache_covered.
@@ -278,7 +285,7 @@ struct cache_warm_options {
     const char *path; /* directory */
     size_t size;      /* of the file at most; at least 1 MiB */
 };
-/* Before the cache is used by several threads. store_open's errors: go on without. */
+/* Once, by one thread; others may be using the cache. store_open's errors: go on without. */
 int cache_warm_open(struct cache *cache, const struct cache_warm_options *options,
                     struct fault *fault) MUST_CHECK;
 /* After the last use by any other thread: writes what is queued. Does nothing where nothing is open. */

@@ -109,11 +109,13 @@ bool vary_matches(struct slice vary, const struct http_fields *request);
 /* --- generations ----------------------------------------------------------------------------- */
 
 struct generations {
-    _Atomic uint64_t all; /* part of every sum */
-    _Atomic uint64_t *counters;
-    _Atomic uint64_t *settled; /* until when, by the slot of (credential, api, entity) */
+    struct generation_table *table; /* memory that another process may share */
+    int fd;                         /* of it */
 };
-int generations_init(struct generations *generations);
+/* ERR_NOMEM. */
+int generations_init(struct generations *generations) MUST_CHECK;
+/* Those of another process, by its descriptor, which is taken over. ERR_INVALID: not such a table. */
+int generations_join(struct generations *generations, int fd) MUST_CHECK;
 void generations_deinit(struct generations *generations);
 
 /* --- index ----------------------------------------------------------------------------------- */
@@ -156,7 +158,7 @@ struct warm;
 
 struct cache {
     struct shard shards[INDEX_SHARDS];
-    struct warm *warm; /* NULL: nothing is kept on disk. Set before and after the workers run */
+    _Atomic(struct warm *) warm; /* NULL: nothing is kept on disk, or not yet */
     struct generations generations;
     struct coverage coverage;
     _Atomic size_t budget, entry_max;

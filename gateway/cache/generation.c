@@ -7,8 +7,12 @@
  * is told about it. All of it is sequentially consistent, so whoever was told sees the raised counter.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/digest.h"
+#include "base/random.h"
 #include "cache/cache_internal.h"
 
 enum { SLOT_BITS = 19 };
@@ -26,41 +30,92 @@ enum kind {
 /* Places in cache_deps.slot. */
 enum { DEP_API, DEP_API_ENTITY, DEP_CREDENTIAL, DEP_CREDENTIAL_API, DEP_ENTITY, DEP_ITEM };
 
+/*
+ * In memory that has a descriptor: a process that hands its listeners over hands this over, too, and for as
+ * long as both are there, what makes something stale in one does in the other. Whoever changes the layout or
+ * what is hashed changes the mark.
+ */
+#define SLOTS ((size_t)1 << SLOT_BITS)
+static const char table_mark[16] = "generations 1";
+
+struct generation_table {
+    char mark[sizeof table_mark];
+    struct digest_key key;             /* of the hashes: strangers can't aim at a slot */
+    _Alignas(64) _Atomic uint64_t all; /* part of every sum */
+    _Alignas(64) _Atomic uint64_t counters[SLOTS];
+    _Atomic uint64_t settled[SLOTS]; /* until when, by the slot of (credential, api, entity) */
+};
+
+static int map_table(struct generations *generations, int fd)
+{
+    const size_t size = sizeof *generations->table;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return ERR_NOMEM;
+    generations->table = memory;
+    generations->fd = fd;
+    return 0;
+}
+
+/* Pages that nobody touches are never there. */
 int generations_init(struct generations *generations)
 {
-    const size_t count = (size_t)1 << SLOT_BITS;
-    atomic_init(&generations->all, 1); /* no sum is ever 0: what has that one never holds */
-    /* Pages that nobody touches are never there. */
-    generations->counters = calloc(count, sizeof *generations->counters);
-    generations->settled = calloc(count, sizeof *generations->settled);
-    if (generations->counters && generations->settled)
+    const int fd = memfd_create("rollout-gateway generations", MFD_CLOEXEC);
+    *generations = (struct generations){NULL, -1};
+    if (fd < 0 || ftruncate(fd, sizeof *generations->table) || map_table(generations, fd)) {
+        if (fd >= 0)
+            close(fd);
+        return ERR_NOMEM;
+    }
+    struct generation_table *table = generations->table;
+    memcpy(table->mark, table_mark, sizeof table_mark);
+    random_secret(&table->key, sizeof table->key);
+    atomic_init(&table->all, 1); /* no sum is ever 0: what has that one never holds */
+    return 0;
+}
+
+int generations_join(struct generations *generations, int fd)
+{
+    struct generations theirs = {NULL, -1};
+    struct stat file;
+    bool good =
+        fstat(fd, &file) == 0 && file.st_size == (off_t)sizeof *theirs.table && map_table(&theirs, fd) == 0;
+    if (good && memcmp(theirs.table->mark, table_mark, sizeof table_mark) == 0) {
+        generations_deinit(generations);
+        *generations = theirs;
         return 0;
-    generations_deinit(generations);
-    return ERR_NOMEM;
+    }
+    if (theirs.table)
+        munmap(theirs.table, sizeof *theirs.table);
+    close(fd);
+    return ERR_INVALID;
 }
 
 void generations_deinit(struct generations *generations)
 {
-    free(generations->counters);
-    free(generations->settled);
-    generations->counters = generations->settled = NULL;
+    if (!generations->table)
+        return;
+    munmap(generations->table, sizeof *generations->table);
+    close(generations->fd);
+    *generations = (struct generations){NULL, -1};
 }
 
 /* --- slots ----------------------------------------------------------------------------------- */
 
-/* Keyed hashes of the parts, made once. */
+/* Hashes of the parts, made once. */
 struct hashed {
     uint64_t credential, api, entity, id;
 };
 
-static struct hashed hash_subject(const struct cache_subject *subject)
+static struct hashed hash_subject(const struct cache *cache, const struct cache_subject *subject)
 {
+    const struct digest_key *key = &cache->generations.table->key;
     const struct slice credential = subject->credential.len > 0 ? subject->credential : CACHE_NO_CREDENTIAL;
     return (struct hashed){
-        .credential = digest_hash(credential),
-        .api = digest_hash(subject->api),
-        .entity = digest_hash(subject->entity),
-        .id = subject->id.len > 0 ? digest_hash(subject->id) : 0,
+        .credential = digest_hash_with(key, credential),
+        .api = digest_hash_with(key, subject->api),
+        .entity = digest_hash_with(key, subject->entity),
+        .id = subject->id.len > 0 ? digest_hash_with(key, subject->id) : 0,
     };
 }
 
@@ -91,16 +146,16 @@ static uint32_t slot_of(enum kind kind, const struct hashed *parts)
 
 static uint64_t sum_of(const struct cache *cache, const uint32_t slot[CACHE_DEPS])
 {
-    const struct generations *generations = &cache->generations;
-    uint64_t sum = atomic_load(&generations->all);
+    const struct generation_table *table = cache->generations.table;
+    uint64_t sum = atomic_load(&table->all);
     for (size_t i = 0; i < CACHE_DEPS; i++)
-        sum += atomic_load(&generations->counters[slot[i]]);
+        sum += atomic_load(&table->counters[slot[i]]);
     return sum;
 }
 
 struct cache_deps cache_deps_of(const struct cache *cache, const struct cache_subject *subject)
 {
-    const struct hashed parts = hash_subject(subject);
+    const struct hashed parts = hash_subject(cache, subject);
     struct cache_deps deps;
     deps.slot[DEP_API] = slot_of(KIND_API, &parts);
     deps.slot[DEP_API_ENTITY] = slot_of(KIND_API_ENTITY, &parts);
@@ -117,6 +172,18 @@ bool cache_deps_hold(const struct cache *cache, const struct cache_deps *deps)
     return sum_of(cache, deps->slot) == deps->sum;
 }
 
+/* --- sharing --------------------------------------------------------------------------------- */
+
+int cache_share(const struct cache *cache)
+{
+    return cache->generations.fd;
+}
+
+int cache_join(struct cache *cache, int fd)
+{
+    return generations_join(&cache->generations, fd);
+}
+
 /* --- raising --------------------------------------------------------------------------------- */
 
 /* deps (may be NULL) counts a slot as often as it names it. */
@@ -124,7 +191,7 @@ static void raise_slot(struct cache *cache, enum kind kind, const struct hashed 
                        struct cache_deps *deps)
 {
     const uint32_t slot = slot_of(kind, parts);
-    atomic_fetch_add(&cache->generations.counters[slot], 1);
+    atomic_fetch_add(&cache->generations.table->counters[slot], 1);
     for (size_t i = 0; deps && i < CACHE_DEPS; i++)
         deps->sum += deps->slot[i] == slot;
 }
@@ -146,12 +213,12 @@ unsigned cache_invalidate_around(struct cache *cache, const struct cache_subject
 {
     atomic_fetch_add_explicit(&cache->invalidations, 1, memory_order_relaxed);
     if (subject->credential.len == 0 && subject->api.len == 0) {
-        atomic_fetch_add(&cache->generations.all, 1);
+        atomic_fetch_add(&cache->generations.table->all, 1);
         if (deps)
             deps->sum++;
         return 1;
     }
-    const struct hashed parts = hash_subject(subject);
+    const struct hashed parts = hash_subject(cache, subject);
     const enum kind kind = width_of(subject);
     raise_slot(cache, kind, &parts, deps);
     if (kind != KIND_RECORD)
@@ -169,8 +236,8 @@ unsigned cache_invalidate(struct cache *cache, const struct cache_subject *subje
 
 void cache_settle(struct cache *cache, const struct cache_subject *subject, uint64_t until_ms)
 {
-    const struct hashed parts = hash_subject(subject);
-    _Atomic uint64_t *until = &cache->generations.settled[slot_of(KIND_ENTITY, &parts)];
+    const struct hashed parts = hash_subject(cache, subject);
+    _Atomic uint64_t *until = &cache->generations.table->settled[slot_of(KIND_ENTITY, &parts)];
     uint64_t seen = atomic_load(until);
     while (seen < until_ms && !atomic_compare_exchange_weak(until, &seen, until_ms))
         ;
@@ -178,5 +245,5 @@ void cache_settle(struct cache *cache, const struct cache_subject *subject, uint
 
 bool cache_settling(const struct cache *cache, const struct cache_deps *deps, uint64_t now_ms)
 {
-    return atomic_load(&cache->generations.settled[deps->slot[DEP_ENTITY]]) > now_ms;
+    return atomic_load(&cache->generations.table->settled[deps->slot[DEP_ENTITY]]) > now_ms;
 }

@@ -222,6 +222,28 @@ bool server_is_local(const char *address)
     return slice_equal_nocase(slice_from(host), SLICE("localhost"));
 }
 
+/* A part of sockaddr_storage that was not written is zero in both. */
+static bool is_same_inet(int fd, const char *address)
+{
+    struct sockaddr_storage wanted = {0}, bound = {0};
+    struct fault fault;
+    socklen_t len, bound_len = sizeof bound;
+    return resolve(address, &wanted, &len, &fault) == 0 &&
+           getsockname(fd, (struct sockaddr *)&bound, &bound_len) == 0 && bound_len == len &&
+           memcmp(&wanted, &bound, len) == 0;
+}
+
+bool server_listens_at(int fd, const char *address)
+{
+    char text[sizeof unix_scheme + sizeof(struct sockaddr_un)];
+    const char *path;
+    struct buf buf;
+    buf_init_fixed(&buf, text, sizeof text);
+    if (!unix_path(address, &path))
+        return is_same_inet(fd, address);
+    return server_address(fd, &buf) == 0 && slice_equal(buf_slice(&buf), slice_from(address));
+}
+
 int server_address(int fd, struct buf *out)
 {
     union {
@@ -243,6 +265,10 @@ int server_address(int fd, struct buf *out)
         inet_ntop(AF_INET6, &at.v6.sin6_addr, host, sizeof host);
         return buf_append_format(out, "[%s]:%u", host, ntohs(at.v6.sin6_port));
     case AF_UNIX:
+        if (at.local.sun_path[0] == '\0' && len > offsetof(struct sockaddr_un, sun_path)) /* abstract */
+            return buf_append_format(out, "unix:@%.*s",
+                                     (int)(len - offsetof(struct sockaddr_un, sun_path) - 1),
+                                     at.local.sun_path + 1);
         return buf_append_format(out, "unix:%.*s", (int)sizeof at.local.sun_path, at.local.sun_path);
     default:
         return ERR_INVALID;

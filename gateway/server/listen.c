@@ -185,11 +185,12 @@ static void schedule_all(struct server *server)
 }
 
 /* What the kernel has already accepted for us would be reset with the listener: it is served first. */
-void server_drain(struct server *server)
+void server_drain(struct server *server, uint64_t idle_ms)
 {
     if (server->draining || server->closing)
         return;
     server->draining = true;
+    server->drain_idle_ms = idle_ms;
     for (int i = 0; server->fd >= 0 && i < ACCEPTS_AT_DRAIN && !server->paused && accept_one(server); i++)
         continue;
     close_listener(server);

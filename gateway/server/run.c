@@ -97,6 +97,13 @@ static void begin_exchange(struct server_connection *c, size_t head_length)
 }
 
 /* Each step says whether another one may follow now. */
+/* How long a connection without a request may stay while the server drains. */
+static uint64_t drain_grace(const struct server_connection *c)
+{
+    uint64_t idle_ms = c->server->drain_idle_ms;
+    return c->fresh && idle_ms < SERVER_FRESH_MS ? SERVER_FRESH_MS : idle_ms;
+}
+
 static bool step_head(struct server_connection *c)
 {
     const struct server *server = c->server;
@@ -109,7 +116,7 @@ static bool step_head(struct server_connection *c)
     } else if (length > 0) {
         begin_exchange(c, length);
     } else {
-        if (c->eof || (server->draining && c->in.len == 0 && !c->fresh))
+        if (c->eof || (server->draining && c->in.len == 0 && drain_grace(c) == 0))
             server_connection_close(c);
         return false;
     }
@@ -306,8 +313,8 @@ static void time_head(struct server_connection *c)
         c->timed = true;
         c->read_deadline = now_of(c) + server->options.header_ms;
     }
-    if (server->draining && c->fresh && c->in.len == 0 && c->read_deadline > now_of(c) + SERVER_FRESH_MS)
-        c->read_deadline = now_of(c) + SERVER_FRESH_MS;
+    if (server->draining && c->in.len == 0 && c->read_deadline > now_of(c) + drain_grace(c))
+        c->read_deadline = now_of(c) + drain_grace(c);
 }
 
 /* A timer that stands too early is left where it is. */

@@ -93,6 +93,8 @@ struct server_options {
  * removes it at the end. Port 0 is chosen by the kernel once for all; server_address tells it. May block on a
  * name: call it before the loops. */
 int server_listen(const char *address, int *fds, unsigned count, struct fault *fault) MUST_CHECK;
+/* Is the listening descriptor bound to that address? May block on a name. */
+bool server_listens_at(int fd, const char *address);
 /* Is the address loopback or a unix path? (What is not needs authentication.) */
 bool server_is_local(const char *address);
 /* Appends "127.0.0.1:8080", "[::1]:8080" or "unix:/path" of a listening descriptor. */
@@ -105,9 +107,11 @@ struct server *server_open(struct loop *loop, int fd, const struct server_option
 /* Applies new sizes and times to later requests, new certificates to later connections. Strings are borrowed
  * until the next call or the close. */
 void server_configure(struct server *server, const struct server_options *options);
-/* Stops accepting (what the kernel has accepted already is served), closes idle connections, says Connection:
- * close on the others. A connection that has sent nothing yet gets one more second. */
-void server_drain(struct server *server);
+/* Stops accepting (what the kernel has accepted already is served) and says Connection: close on every answer
+ * from now on. Connections that are idle, or become so, are closed after `idle_ms`: a client that sends at
+ * that very moment loses its request, so where none may be lost they get some time to send one more. A
+ * connection that has sent nothing yet gets one second at least. */
+void server_drain(struct server *server, uint64_t idle_ms);
 /* Connections that are open now. */
 unsigned server_connections(const struct server *server);
 /* Cuts what is left; on_closed once, in a later turn, when nothing of it remains. Calling it again does

@@ -158,6 +158,7 @@ struct server {
     int fd;         /* -1 once closed */
     int spare;      /* given up for a moment to turn a client away when descriptors have run out */
     bool paused, draining, closing;
+    uint64_t drain_idle_ms;
     bool exhausted; /* descriptors ran out, and it was said */
     void (*on_closed)(void *arg);
     void *arg;

@@ -142,13 +142,19 @@ class Gateway:
         self.session = requests.Session()
         self.session.trust_env = False
 
+        self.command = [BINARY]
+        self.pass_fds = ()
+        self.pid = None
+        self.heirs = []  # processes that took over, one after the other (SIGUSR2)
+
     def write_config(self):
         self.path.write_text(json.dumps(self.config))
 
     def start(self):
         self.ready = threading.Event()
         self.lines = []
-        self.process = subprocess.Popen([BINARY, "serve", "-c", str(self.path), *self.arguments], env=self.env,
+        self.heirs = []
+        self.process = subprocess.Popen([*self.command, "serve", "-c", str(self.path), *self.arguments], env=self.env, pass_fds=self.pass_fds,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.reader = threading.Thread(target=self.read, args=(self.process,), daemon=True)
         self.reader.start()
@@ -164,6 +170,9 @@ class Gateway:
             if '"event":"ready"' in text:
                 told = json.loads(text)
                 self.data, self.webhooks, self.admin = (f"http://{told[name]}" for name in ("data", "webhooks", "admin"))
+                if self.pid != told["pid"] and self.ready.is_set():
+                    self.heirs.append(told["pid"])
+                self.pid = told["pid"]
                 self.data_address = told["data"]
                 self.data_port = int(port) if (port := told["data"].rsplit(":", 1)[1]).isdigit() else None
                 self.ready.set()
@@ -174,13 +183,17 @@ class Gateway:
         if self.process is None:
             return
         process, self.process = self.process, None
-        if process.poll() is None:
+        if self.heirs:
+            os.kill(self.pid, number)
+        elif process.poll() is None:
             process.send_signal(number)
         try:
             status = process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             raise AssertionError("the gateway did not stop:\n" + "\n".join(self.lines[-40:])) from None
+        for pid in self.heirs:  # children of this process by now (PR_SET_CHILD_SUBREAPER)
+            status = status or os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         self.reader.join(10)
         if number == signal.SIGTERM:
             assert status == 0, f"exit status {status}:\n" + "\n".join(self.lines[-60:])

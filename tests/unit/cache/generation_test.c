@@ -1,6 +1,11 @@
 /* What a change makes stale, and what it leaves alone; the fence; settling; keys. */
 #include "unit/cache/harness.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #define S(text)                                                                                              \
     {                                                                                                        \
         text, sizeof(text) - 1                                                                               \
@@ -238,6 +243,49 @@ static void around_a_write(void **state)
     cache_destroy(cache);
 }
 
+/* As two processes do while one hands over to the other. */
+static void shared_by_two(void **state)
+{
+    (void)state;
+    struct cache *first = cache_new(1 << 20), *second = cache_new(1 << 20);
+    cache_invalidate(first, &held[0]);
+    assert_int_equal(cache_join(second, dup(cache_share(first))), 0);
+    for (size_t i = 0; i < HELD; i++) {
+        struct cache_deps here = cache_deps_of(first, &held[i]), there = cache_deps_of(second, &held[i]);
+        assert_memory_equal(&here, &there, sizeof here);
+        cache_invalidate(first, &held[i]);
+        assert_false(cache_deps_hold(second, &there));
+        there = cache_deps_of(second, &held[i]);
+        cache_invalidate(second, &held[i]);
+        assert_false(cache_deps_hold(first, &there));
+        cache_settle(first, &held[i], 5000);
+        assert_true(cache_settling(second, &there, 4999));
+        assert_false(cache_settling(second, &there, 5000));
+    }
+    cache_destroy(first); /* the other goes on */
+    struct cache_deps deps = cache_deps_of(second, &held[0]);
+    cache_invalidate(second, &(struct cache_subject){0});
+    assert_false(cache_deps_hold(second, &deps));
+    cache_destroy(second);
+}
+
+static void what_is_no_table_is_not_joined(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(1 << 20);
+    struct cache_deps deps = cache_deps_of(cache, &held[0]);
+    struct stat file;
+    assert_int_equal(fstat(cache_share(cache), &file), 0);
+    for (int i = 0; i < 3; i++) { /* nothing, too small, of another mark */
+        int fd = i == 0 ? open("/dev/null", O_RDWR) : memfd_create("test", 0);
+        assert_int_equal(i == 0 ? 0 : ftruncate(fd, i == 1 ? 4096 : file.st_size), 0);
+        assert_int_equal(cache_join(cache, fd), ERR_INVALID);
+        assert_int_equal(fcntl(fd, F_GETFD), -1);
+        assert_true(cache_deps_hold(cache, &deps));
+    }
+    cache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +294,8 @@ int main(void)
         cmocka_unit_test(invalidated_is_never_merely_stale),
         cmocka_unit_test(settling),
         cmocka_unit_test(around_a_write),
+        cmocka_unit_test(shared_by_two),
+        cmocka_unit_test(what_is_no_table_is_not_joined),
         cmocka_unit_test(keys_have_boundaries),
         cmocka_unit_test(keys_have_an_end),
         cmocka_unit_test(the_whole_key_is_compared),

@@ -100,7 +100,7 @@ static void a_close_cuts_it(void **state)
     struct asked asked = {0};
     ask(f, &asked, "GET /hold HTTP/1.0\r\n\r\n", 100);
     wait_for(f, f->holding == 1);
-    server_drain(f->server);
+    server_drain(f->server, 0);
     settle(f);
     assert_int_equal(asked.answers, 0);
     server_close(f->server, on_fixture_closed, f);
@@ -129,7 +129,7 @@ static void without_a_listener(void **state)
     assert_non_null(server_inner_start(own, &request));
     wait_for(f, asked.answers == 1);
     assert_int_equal(asked.status, 200);
-    server_drain(own);
+    server_drain(own, 0);
     server_close(own, on_fixture_closed, f);
     wait_for(f, f->closed);
     f->closed = false;

@@ -231,7 +231,7 @@ static void drain_waits_a_moment_for_a_new_connection(void **state)
     client_open(f, &quick);
     client_open(f, &silent);
     settle(f);
-    server_drain(f->server);
+    server_drain(f->server, 0);
     settle(f);
     client_send(&quick, GET("/in-time"));
     client_expect(&quick, "\r\n\r\n/in-time");
@@ -241,6 +241,42 @@ static void drain_waits_a_moment_for_a_new_connection(void **state)
     assert_true(client_ended(&silent));
     client_close(&quick);
     client_close(&silent);
+    fixture_close(f);
+}
+
+/* Where no request may be lost, an idle client has its time to send one more. */
+static void drain_gives_idle_connections_their_time(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    struct client asks, stays, slow;
+    client_open(f, &asks);
+    client_send(&asks, GET("/a"));
+    client_expect(&asks, "\r\n\r\n/a");
+    client_open(f, &stays);
+    client_send(&stays, GET("/b"));
+    client_expect(&stays, "\r\n\r\n/b");
+    client_open(f, &slow);
+    client_send(&slow, GET("/c"));
+    client_expect(&slow, "\r\n\r\n/c");
+    server_drain(f->server, 5000);
+    settle(f);
+    jump(f, 4000);
+    assert_false(client_ended(&asks));
+    client_send(&asks, GET("/one-more"));
+    client_expect(&asks, "\r\n\r\n/one-more");
+    assert_non_null(strstr(asks.text, "\r\nConnection: close\r\n"));
+    client_expect_end(&asks);
+    client_send(&slow, "GET /late HTTP/1.1\r\n");
+    settle(f);
+    jump(f, 1100);
+    assert_true(client_ended(&stays));
+    client_send(&slow, "Host: t\r\n\r\n");
+    client_expect(&slow, "\r\n\r\n/late");
+    client_expect_end(&slow);
+    client_close(&asks);
+    client_close(&stays);
+    client_close(&slow);
     fixture_close(f);
 }
 #endif
@@ -258,8 +294,8 @@ static void drain_ends_idle_connections_and_lets_others_finish(void **state)
     wait_for(f, f->holding == 1);
     client_open(f, &waiting); /* connected by the kernel, not accepted yet */
     client_send(&waiting, GET("/waiting"));
-    server_drain(f->server);
-    server_drain(f->server);
+    server_drain(f->server, 0);
+    server_drain(f->server, 0);
     assert_false(f->closed);
     client_expect_end(&idle);
     assert_true(idle.eof);
@@ -291,7 +327,7 @@ static void a_request_that_crosses_the_drain_is_answered(void **state)
     client_send(&c, GET("/a"));
     client_expect(&c, "\r\n\r\n/a");
     client_send(&c, GET("/crossing"));
-    server_drain(f->server);
+    server_drain(f->server, 0);
     client_expect(&c, "\r\n\r\n/crossing");
     client_expect_end(&c);
     client_close(&c);
@@ -333,7 +369,7 @@ static void a_drained_server_closes(void **state)
 {
     (void)state;
     struct fixture *f = fixture_open();
-    server_drain(f->server);
+    server_drain(f->server, 0);
     settle(f);
     fixture_close(f);
 }
@@ -368,6 +404,7 @@ int main(void)
         cmocka_unit_test(a_body_that_was_wanted_does_not_end_the_answer),
         cmocka_unit_test(lingering_ends),
         cmocka_unit_test(a_rest_that_does_not_come_is_not_waited_for),
+        cmocka_unit_test(drain_gives_idle_connections_their_time),
         cmocka_unit_test(drain_waits_a_moment_for_a_new_connection),
 #endif
         cmocka_unit_test(drain_ends_idle_connections_and_lets_others_finish),

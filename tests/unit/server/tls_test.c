@@ -558,7 +558,7 @@ static void drain_says_goodbye(void **state)
     tls_say(&busy, GET("/hold"));
     tls_open(&rig, &fresh, &(struct hello){0});
     wait_for(rig.f, rig.f->holding == 1);
-    server_drain(rig.f->server);
+    server_drain(rig.f->server, 0);
     wait_for(rig.f, tls_ended(&idle));
     assert_int_equal(idle.ended, SSL_ERROR_ZERO_RETURN);
     tls_say(&fresh, GET("/b"));

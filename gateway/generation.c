@@ -1,0 +1,109 @@
+#include "generation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "assemble.h"
+#include "cli/cli.h"
+
+void generation_retain(struct generation *generation)
+{
+    atomic_fetch_add(&generation->refs, 1);
+}
+
+void generation_release(struct generation *generation)
+{
+    if (!generation || atomic_fetch_sub(&generation->refs, 1) != 1)
+        return;
+    buf_wipe(&generation->client_secret);
+    buf_wipe(&generation->previous_secret);
+    buf_wipe(&generation->admin_token);
+    server_tls_release(generation->data_tls);
+    server_tls_release(generation->webhooks_tls);
+    audience_release(generation->audience);
+    event_plan_release(generation->plan);
+    config_release(generation->config);
+    free(generation);
+}
+
+static void print_errors(const struct config_errors *errors)
+{
+    fwrite(errors->lines.ptr, 1, errors->lines.len, stderr);
+}
+
+static int load(const char *path, bool sandbox, struct config **out)
+{
+    struct config_errors errors;
+    config_errors_init(&errors);
+    int error = path ? config_load(path, out, &errors) : config_default(out);
+    if (!error && !sandbox && (error = config_require_rollout(*out, &errors)))
+        config_release(*out);
+    if (error)
+        print_errors(&errors);
+    config_errors_deinit(&errors);
+    return error;
+}
+
+static int read_secret(const char *path, const struct config_secret *secret, struct buf *out,
+                       struct fault *fault)
+{
+    int error = config_secret_read(secret, out, fault);
+    if (error)
+        fault_prefix(fault, "%s: ", path);
+    return error;
+}
+
+/* One that may be missing. */
+static int read_further(const char *path, const struct config_secret *secret, struct buf *out,
+                        struct fault *fault)
+{
+    return secret->env || secret->file ? read_secret(path, secret, out, fault) : 0;
+}
+
+static int read_secrets(struct demo *demo, struct generation *generation, struct fault *fault)
+{
+    struct config *config = generation->config;
+    int error = 0;
+    buf_init(&generation->client_secret, 8192);
+    buf_init(&generation->previous_secret, 8192);
+    buf_init(&generation->admin_token, 8192);
+    if (demo)
+        demo_override(demo, config, &generation->client_secret);
+    else
+        error = read_secret("rollout.client_secret", &config->rollout.client_secret,
+                            &generation->client_secret, fault);
+    if (!error)
+        error = read_further("rollout.client_secret_previous", &config->rollout.client_secret_previous,
+                             &generation->previous_secret, fault);
+    if (!error)
+        error = read_further("admin.token", &config->admin.token, &generation->admin_token, fault);
+    return error;
+}
+
+struct generation *generation_load(const char *path, struct demo *demo, int *status, struct fault *fault)
+{
+    struct generation *generation = calloc(1, sizeof *generation);
+    *status = CLI_FAILED;
+    if (!generation)
+        return NULL;
+    atomic_init(&generation->refs, 1);
+    int error = load(path, demo != NULL, &generation->config);
+    if (error) {
+        free(generation);
+        *status = error == ERR_IO || error == ERR_NOTFOUND || error == ERR_DENIED ? CLI_FAILED : CLI_CONFIG;
+        fault_set(fault, error, "the configuration is not usable");
+        return NULL;
+    }
+    error = read_secrets(demo, generation, fault);
+    if (!error)
+        error = assemble_tls(generation->config, &generation->data_tls, &generation->webhooks_tls, fault);
+    if (!error)
+        error = assemble_audience(generation->config, &generation->audience, fault);
+    if (!error)
+        error = assemble_plan(generation->config, &generation->plan, fault);
+    if (error) {
+        generation_release(generation);
+        return NULL;
+    }
+    return generation;
+}
