@@ -125,7 +125,7 @@ static void moved_timers_fire_at_their_new_time(void **state)
     assert_true(later.timer.deadline == now + 10);
     set_mark(&earlier, 'e', now + 4);
     assert_true(earlier.timer.queued == now + 4);
-    run_for(20);
+    run_for(200);
     assert_string_equal(stage.seen, "efl");
 }
 
@@ -138,7 +138,7 @@ static void moved_later_then_earlier_again(void **state)
     set_mark(&other, 'o', now + 8);
     set_mark(&mark, 'm', now + 10000);
     set_mark(&mark, 'm', now + 5);
-    run_for(15);
+    run_for(200);
     assert_string_equal(stage.seen, "mo");
 }
 
@@ -155,7 +155,7 @@ static void callbacks_clear_and_set_timers(void **state)
     loop_timer_clear(stage.loop, &twin.timer);
     loop_timer_clear(stage.loop, &twin.timer);
     assert_int_equal(twin.timer.deadline, 0);
-    run_for(15);
+    run_for(200);
     assert_string_equal(stage.seen, "kaa");
     assert_int_equal(victim.timer.index, 0);
 }
