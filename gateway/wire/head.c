@@ -122,6 +122,34 @@ static bool agrees(const struct reading *reading, const llhttp_t *parser)
            parser->content_length == head->length;
 }
 
+/* llhttp knows a list of methods; any token is one (RFC 9110 9.1). What it does not know it reads as POST,
+ * which is nothing special in a head. */
+static llhttp_errno_t execute(llhttp_t *parser, const struct wire_head *head, bool known)
+{
+    struct slice bytes = head->bytes;
+    if (!known) {
+        llhttp_execute(parser, "POST", 4);
+        bytes = slice_skip(bytes, slice_find(bytes, ' '));
+    }
+    return llhttp_execute(parser, bytes.ptr, bytes.len);
+}
+
+static enum wire_verdict read_with(const llhttp_settings_t *settings, const struct wire_head *head,
+                                   bool known)
+{
+    struct reading reading = {.head = head};
+    llhttp_t parser;
+
+    llhttp_init(&parser, head->request ? HTTP_REQUEST : HTTP_RESPONSE, settings);
+    parser.data = &reading;
+    llhttp_errno_t code = execute(&parser, head, known);
+    if (code == HPE_INVALID_METHOD && known)
+        return read_with(settings, head, false);
+    if (code != HPE_PAUSED || llhttp_get_error_pos(&parser) != head->bytes.ptr + head->bytes.len)
+        return WIRE_BAD;
+    return agrees(&reading, &parser) ? WIRE_OK : WIRE_BAD;
+}
+
 enum wire_verdict wire_read_again(const struct wire_head *head)
 {
     static const llhttp_settings_t settings = {
@@ -130,18 +158,7 @@ enum wire_verdict wire_read_again(const struct wire_head *head)
         .on_header_value = on_header_value,
         .on_headers_complete = on_headers_complete,
     };
-    struct reading reading = {.head = head};
-    llhttp_t parser;
-    llhttp_errno_t code;
-
-    llhttp_init(&parser, head->request ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
-    parser.data = &reading;
-    code = llhttp_execute(&parser, head->bytes.ptr, head->bytes.len);
-    if (code == HPE_INVALID_METHOD)
-        return WIRE_NOT_IMPLEMENTED;
-    if (code != HPE_PAUSED || llhttp_get_error_pos(&parser) != head->bytes.ptr + head->bytes.len)
-        return WIRE_BAD;
-    return agrees(&reading, &parser) ? WIRE_OK : WIRE_BAD;
+    return read_with(&settings, head, true);
 }
 
 bool wire_settle(struct wire_head *head, struct arena *arena, struct http_fields *out)
@@ -149,8 +166,6 @@ bool wire_settle(struct wire_head *head, struct arena *arena, struct http_fields
     size_t size = head->count * sizeof(*head->fields);
     enum wire_verdict verdict = wire_read_again(head);
 
-    if (verdict == WIRE_NOT_IMPLEMENTED)
-        return wire_refuse(head, verdict, "the method is not known");
     if (verdict != WIRE_OK)
         return wire_refuse(head, verdict, "the head can be read in two ways");
     if (head->count == 0)

@@ -245,9 +245,14 @@ def test_stale_if_error_ends(plain, origin):
 
 # --- methods we do not know
 
-def test_unknown_methods_are_not_implemented(plain, origin):
-    assert plain.raw(b"BREW /t/acme/crm/people HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 501 ")
-    assert origin.seen == []
+def test_unknown_methods_go_through_and_invalidate(plain, origin):
+    numbered = Numbered(Cache_Control="max-age=60")
+    origin.answer = lambda seen: numbered(seen) if seen.method == "GET" else (200, {}, b"brewed " + seen.body)
+    plain.get("/crm/people/1")
+    assert plain.request("BREW", "/crm/people/1", data=b"tea").content == b"brewed tea"
+    assert origin.seen[-1].method == "BREW"
+    assert plain.get("/crm/people/1").content == b"2"
+    assert plain.raw(b"TRACE /t/acme/crm/people HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 501 ")
 
 
 def test_a_known_but_uncommon_method_goes_through_and_invalidates(plain, origin):
