@@ -77,6 +77,11 @@ static int build(struct worker *worker, const struct worker_rooms *rooms, const 
     return error ? fault_set(fault, error, "a worker could not be made: %s", error_text(error)) : 0;
 }
 
+static void on_ready(void *owner, struct slice credential_id)
+{
+    pipeline_ready(owner, credential_id);
+}
+
 int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
                 int data_fd, int webhooks_fd, struct fault *fault)
 {
@@ -96,6 +101,7 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     webhooks.tls = generation->webhooks_tls;
     struct server_handler on_data = pipeline_handler(worker->pipeline);
     struct server_handler on_webhook = webhook_handler(worker->webhook);
+    webhook_on_ready(worker->webhook, rooms->shared, on_ready);
     worker->data = server_open(worker->loop, data_fd, &data, &on_data);
     worker->webhooks = server_open(worker->loop, webhooks_fd, &webhooks, &on_webhook);
     if (!worker->data || !worker->webhooks)

@@ -155,7 +155,8 @@ static bool may_ask_again(const struct visit *visit, const struct flight *flight
 
 static bool wants_to_wait(const struct visit *visit)
 {
-    return patience_given(visit) && visit->patience.deadline > 0;
+    bool background = visit->insider && visit->insider->background;
+    return !background && patience_given(visit) && visit->patience.deadline > 0;
 }
 
 static bool park(struct visit *visit, const struct flight *flight, struct slice body)

@@ -34,12 +34,6 @@ struct arrival {
     size_t api_count;
 };
 
-static void count(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
 /* --- options
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -227,9 +221,9 @@ static void on_committed(struct store_change *change)
     struct delivery *delivery = container_of(change, struct delivery, change);
     struct webhook *webhook = delivery->webhook;
     int error = change->outcome;
-    count(error             ? &webhook->stats.failed
-          : delivery->taken ? &webhook->stats.accepted
-                            : &webhook->stats.duplicates);
+    webhook_count(error             ? &webhook->stats.failed
+                  : delivery->taken ? &webhook->stats.accepted
+                                    : &webhook->stats.duplicates);
     if (error)
         log_message(LOG_ERROR, "webhook-not-stored", "an event could not be made durable: %s",
                     error_text(error));
@@ -340,20 +334,23 @@ static void take_event(struct server_exchange *x, struct event *event)
     if (error == 0)
         return;
     if (error == ERR_EXISTS) {
-        count(&webhook->stats.duplicates);
+        webhook_count(&webhook->stats.duplicates);
         server_reply(x, 204, "", "", SLICE(""));
         return;
     }
-    count(&webhook->stats.failed);
+    webhook_count(&webhook->stats.failed);
     refuse(x, error);
 }
 
 /* By either secret, both always tried: the time does not tell which one it was. */
-static bool is_genuine(const struct webhook_options *options, struct slice body, struct slice signature)
+bool webhook_is_genuine(const struct webhook *webhook, const struct server_exchange *x, struct slice body)
 {
+    const struct webhook_options *options = &webhook->options;
+    const struct http_fields *fields = &x->request.fields;
+    struct slice signature = http_value(fields, FIELD_X_ROLLOUT_SIGNATURE);
     bool present = event_verify(options->signature, options->secret, body, signature);
     bool previous = event_verify(options->signature, options->previous_secret, body, signature);
-    return present || previous;
+    return http_count(fields, FIELD_X_ROLLOUT_SIGNATURE) == 1 && (present || previous);
 }
 
 static void on_collected(struct server_exchange *x, enum problem problem, struct slice body)
@@ -361,22 +358,19 @@ static void on_collected(struct server_exchange *x, enum problem problem, struct
     struct arrival *arrival = x->user;
     struct webhook *webhook = arrival->webhook;
     if (problem != PROBLEM_COUNT) {
-        count(&webhook->stats.malformed);
+        webhook_count(&webhook->stats.malformed);
         server_problem(x, problem, "", "", "the body could not be taken");
         return;
     }
-    const struct http_fields *fields = &x->request.fields;
-    struct slice signature = http_value(fields, FIELD_X_ROLLOUT_SIGNATURE);
-    if (http_count(fields, FIELD_X_ROLLOUT_SIGNATURE) != 1 ||
-        !is_genuine(&webhook->options, body, signature)) {
-        count(&webhook->stats.unauthenticated);
+    if (!webhook_is_genuine(webhook, x, body)) {
+        webhook_count(&webhook->stats.unauthenticated);
         server_problem(x, PROBLEM_UNAUTHENTICATED, "", "", "X-Rollout-Signature is missing or wrong");
         return;
     }
     struct event event;
     struct fault fault = {""};
     if (event_parse(&event, body, &fault)) {
-        count(&webhook->stats.malformed);
+        webhook_count(&webhook->stats.malformed);
         server_problem(x, PROBLEM_BAD_REQUEST, "", "", "%s", fault.text);
         return;
     }
@@ -423,6 +417,8 @@ static void on_request(void *owner, struct server_exchange *x)
     struct webhook *webhook = owner;
     x->on_done = on_done;
     struct slice prefix = SLICE("/webhooks/rollout/");
+    if (ready_takes(webhook, x))
+        return;
     if (!slice_starts(x->request.target, prefix)) {
         server_problem(x, PROBLEM_NOT_FOUND, "", "", "webhooks come to /webhooks/rollout/{token}");
         return;
@@ -435,12 +431,12 @@ static void on_request(void *owner, struct server_exchange *x)
     struct slice token = slice_skip(x->request.target, prefix.len);
     int error = arrival ? find_credential(webhook, token, x, arrival) : ERR_NOMEM;
     if (error == ERR_NOTFOUND) {
-        count(&webhook->stats.unknown);
+        webhook_count(&webhook->stats.unknown);
         server_problem(x, PROBLEM_NOT_FOUND, "", "", "no credential has this webhook path");
         return;
     }
     if (error) {
-        count(&webhook->stats.failed);
+        webhook_count(&webhook->stats.failed);
         server_problem(x, PROBLEM_STORE_UNAVAILABLE, "Retry-After: 5\r\n", "", "the mapping cannot be read");
         return;
     }

@@ -38,6 +38,10 @@ struct webhook *webhook_create(struct loop *loop, struct outbox *outbox, struct 
 /* On the worker's loop; 0 or ERR_NOMEM (then the old ones stay). */
 int webhook_configure(struct webhook *webhook, const struct webhook_options *options) MUST_CHECK;
 struct server_handler webhook_handler(struct webhook *webhook);
+/* Whom to tell, on the worker's loop, that Rollout has finished the first sync of a credential (which need
+ * not be one of ours). Before requests come. */
+void webhook_on_ready(struct webhook *webhook, void *owner,
+                      void (*on_ready)(void *owner, struct slice credential_id));
 /* GET /t/{tenant}/events: takes the exchange over, as an event stream (stream.h). The caller may call this
  * tenant; the tenant lives as long as the exchange. */
 void webhook_stream_open(struct webhook *webhook, struct server_exchange *x, struct slice tenant);

@@ -2,6 +2,8 @@
 #ifndef WEBHOOK_INTERNAL_H
 #define WEBHOOK_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "stream.h"
 #include "webhook/webhook.h"
 
@@ -16,6 +18,22 @@ struct webhook {
     struct {
         _Atomic uint64_t accepted, duplicates, unauthenticated, unknown, malformed, failed;
     } stats;
+    void *ready_owner; /* of whom to tell that a credential is ready; or NULL */
+    void (*on_ready)(void *owner, struct slice credential_id);
 };
+
+/* Only this worker writes. */
+static inline void webhook_count(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* Is the body signed by Rollout? */
+bool webhook_is_genuine(const struct webhook *webhook, const struct server_exchange *x, struct slice body);
+
+/* ready.c */
+/* Is it for the account's callback rather than a credential's events? Then it is taken from here. */
+bool ready_takes(struct webhook *webhook, struct server_exchange *x);
 
 #endif

@@ -343,6 +343,52 @@ def test_legs_of_a_fan_out_wait_each_for_its_own(fresh, syncing, pool):
     assert [r["status"] for r in future.result(60).json()["results"]] == [200, 200]
 
 
+CALLBACK = "/webhooks/rollout"
+
+
+@pytest.mark.parametrize("body", [
+    {"credentialId": "cred-1"}, {"event": "syncCompleted", "data": {"credentialId": "cred-1"}, "id": "evt-1"}, {"credential": {"id": "cred-1"}},
+    {"credential_id": "cred-1", "id": "evt-1"}, {"id": "cred-1", "appKey": "followupboss"}])
+def test_rollouts_callback_ends_the_wait_at_once(fresh, syncing, pool, body):
+    futures = [pool.submit(ask, fresh, path=f"/{api}/people") for api in ("crm", "tms")]
+    other = pool.submit(ask, fresh, tenant="globex")
+    wait_for(lambda: syncing.count("cred-2") == 1)
+    resting(fresh, syncing, 2, 3)
+    syncing.ready |= {"cred-1", "cred-2"}
+    assert fresh.event(CALLBACK, None, body=json.dumps(body).encode()).status_code == 204
+    assert [future.result(60).status_code for future in futures] == [200, 200]  # no time has passed
+    assert syncing.count() == 4 and syncing.count("cred-2") == 1
+    fresh.jump(PAUSE)
+    assert other.result(60).status_code == 200
+
+
+def test_a_callback_that_is_none_ends_nothing(fresh, syncing, pool):
+    future = pool.submit(ask, fresh)
+    resting(fresh, syncing, 1)
+    good = json.dumps({"credentialId": "cred-1"}).encode()
+    assert fresh.event(CALLBACK, None, body=good, secret="x" * 64).status_code == 401
+    assert fresh.event(CALLBACK, None, body=good, signature="").status_code == 401
+    assert fresh.event(CALLBACK, None, body=b"[]").status_code == 400
+    assert fresh.event(CALLBACK, None, body=b"{").status_code == 400
+    assert requests.get(fresh.webhooks + CALLBACK, timeout=60).status_code == 405
+    for body in ({}, {"credentialId": "nobody"}, {"credentialId": 7}, {"data": None, "credential": []}):
+        assert fresh.event(CALLBACK, None, body=json.dumps(body).encode()).status_code == 204
+    resting(fresh, syncing, 1)
+    assert fresh.event(CALLBACK + "?from=dashboard", None, body=good).status_code == 204
+    resting(fresh, syncing, 2)  # it was asked, and is not ready after all
+    syncing.ready.add("cred-1")
+    fresh.jump(PAUSE)
+    assert future.result(60).status_code == 200
+
+
+def test_what_was_known_before_the_first_sync_is_read_again(fresh, syncing):
+    syncing.ready.add("cred-1")
+    assert fresh.get("/crm/people").status_code == 200
+    assert "hit" in fresh.get("/crm/people").headers["Cache-Status"]
+    assert fresh.event(CALLBACK, None, body=b'{"credentialId":"cred-1"}').status_code == 204
+    assert "hit" not in fresh.get("/crm/people").headers["Cache-Status"]
+
+
 def test_it_ends_with_the_process(start, syncing, pool):
     fresh = start(timeouts={"drain": "1s"})
     future = pool.submit(ask, fresh)
