@@ -232,21 +232,35 @@ int demo_start(struct demo *demo, struct store *store, int data_fd, int webhooks
     return 0;
 }
 
-void demo_greet(const struct demo *demo)
+/* What curl has to be told besides the URL, and what the URL begins with. A certificate made for a trial is
+ * rarely one that curl knows. */
+static void greet_as(const struct demo *demo, bool tls, char *options, char *base, size_t size)
 {
-    const char *at = demo->data;
-    printf("\nA stand-in of Rollout runs at %s; the gateway is at http://%s\n"
+    const char *scheme = tls ? "https" : "http",
+               *path = strncmp(demo->data, "unix:", 5) == 0 ? demo->data + 5 : NULL;
+    snprintf(options, size, "%s%s%s%s", tls ? "-k " : "", path ? "--unix-socket " : "", path ? path : "",
+             path ? " " : "");
+    snprintf(base, size, "%s://%s", scheme, path ? "localhost" : demo->data);
+}
+
+void demo_greet(const struct demo *demo, bool tls)
+{
+    char with[sizeof demo->data + 64], at[sizeof demo->data + 64];
+    greet_as(demo, tls, with, at, sizeof at);
+    printf("\nA stand-in of Rollout runs at %s; the gateway is at %s\n"
            "Tenants acme, globex and initech have connected accounts. Try:\n\n"
-           "  curl -i 'http://%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'\n"
-           "  curl -i 'http://%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'          # again: Cache-Status "
+           "  curl -i %s'%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'\n"
+           "  curl -i %s'%s/crm/people?limit=2' -H 'X-Tenant-Id: acme'          # again: Cache-Status "
            "says hit\n"
-           "  curl -s 'http://%s/t/globex/crm/people?limit=1&tags=Buyer'             # tenant in the path\n"
-           "  curl -i -X POST http://%s/t/acme/crm/people -H 'Content-Type: application/json' \\\n"
+           "  curl -s %s'%s/t/globex/crm/people?limit=1&tags=Buyer'             # tenant in the path\n"
+           "  curl -i -X POST %s%s/t/acme/crm/people -H 'Content-Type: application/json' \\\n"
            "       -d '{\"firstName\":\"Ada\",\"lastName\":\"Lovelace\"}'\n"
-           "  curl -i http://%s/crm/people -H 'X-Tenant-Id: nobody'                   # a clear refusal\n\n"
-           "Connect an account as a tenant's front end would, in a browser:\n\n"
-           "  %s/_sandbox/link?gateway=http://%s&tenant=umbrella\n\n",
-           demo->base, at, at, at, at, at, at, demo->base, at);
+           "  curl -i %s%s/crm/people -H 'X-Tenant-Id: nobody'                   # a clear refusal\n\n",
+           demo->base, at, with, at, with, at, with, at, with, at, with, at);
+    if (strncmp(demo->data, "unix:", 5) != 0) /* no browser goes there */
+        printf("Connect an account as a tenant's front end would, in a browser:\n\n"
+               "  %s/_sandbox/link?gateway=%s&tenant=umbrella\n\n",
+               demo->base, at);
     fflush(stdout);
 }
 

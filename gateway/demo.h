@@ -18,7 +18,7 @@ const char *demo_data_dir(const struct demo *demo);
 int demo_start(struct demo *demo, struct store *store, int data_fd, int webhooks_fd,
                struct fault *fault) MUST_CHECK;
 /* Prints lines to paste. */
-void demo_greet(const struct demo *demo);
+void demo_greet(const struct demo *demo, bool tls);
 /* Ends the thread, frees, and removes the data directory. NULL is allowed. */
 void demo_destroy(struct demo *demo);
 void demo_remove_data(const struct demo *demo);

@@ -565,7 +565,7 @@ static int run(struct gateway *g)
         _exit(CLI_FAILED);
     }
     if (g->demo)
-        demo_greet(g->demo);
+        demo_greet(g->demo, g->generation->data_tls != NULL);
     loop_run(g->workers[0].loop);
     for (unsigned i = 1; i < all_workers(g); i++)
         pthread_join(g->workers[i].thread, NULL);

@@ -57,6 +57,18 @@ static double hit_ratio(const struct pipeline_stats *s)
 }
 
 #define N(value) (json_int_t)(value)
+/* counts[i]: requests that took at most bounds_us[i]; the last is of those that took longer. */
+static json_t *duration_of(const struct pipeline_stats *s)
+{
+    json_t *bounds = json_array(), *counts = json_array();
+    for (int i = 0; i < PIPELINE_BUCKETS; i++) {
+        if (i < PIPELINE_BUCKETS - 1)
+            json_array_append_new(bounds, json_integer(N(pipeline_bucket_us[i])));
+        json_array_append_new(counts, json_integer(N(s->buckets[i])));
+    }
+    return json_pack("{s:o, s:o, s:I}", "bounds_us", bounds, "counts", counts, "sum_us", N(s->duration_us));
+}
+
 static json_t *warm_of(const struct cache_warm_stats *s)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "bytes", N(s->bytes), "limit", N(s->limit),
@@ -140,12 +152,12 @@ void admin_status(struct admin_request *r)
         requests += pipeline.outcomes[i];
     int64_t up = (clock_wall_ms() - admin->options.started_wall_ms) / 1000;
     admin_reply_json(r, 200,
-                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
                                GATEWAY_VERSION, "state", hooks->draining(hooks->owner) ? "draining" : "ready",
                                "uptime_s", N(up > 0 ? up : 0), "workers", N(admin->options.worker_count),
-                               "requests", N(requests), "cache", cache_of(admin), "upstream",
-                               upstream_of(admin), "hosts", hosts_of(admin), "webhooks",
-                               admin_json_received(admin), "store", store_of(admin), "tokens",
+                               "requests", N(requests), "duration", duration_of(&pipeline), "cache",
+                               cache_of(admin), "upstream", upstream_of(admin), "hosts", hosts_of(admin),
+                               "webhooks", admin_json_received(admin), "store", store_of(admin), "tokens",
                                tokens_of(admin)));
 }
 

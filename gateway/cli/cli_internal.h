@@ -36,6 +36,7 @@ enum cli_option {
     OPTION_PEERS,
     OPTION_RATE,
     OPTION_CALLER,
+    OPTION_ONCE,
     OPTION_COUNT
 };
 
@@ -154,6 +155,7 @@ int cli_token(struct cli_call *call);
 int cli_explain(struct cli_call *call);
 int cli_purge(struct cli_call *call);
 int cli_status(struct cli_call *call);
+int cli_top(struct cli_call *call);
 int cli_webhooks_dead(struct cli_call *call);
 int cli_webhooks_replay(struct cli_call *call);
 int cli_webhooks_list(struct cli_call *call);

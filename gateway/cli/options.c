@@ -39,6 +39,7 @@ static const struct {
          "the key"},
     [OPTION_CALLER] = {"caller", 0, "NAME", "the service key that the request would come with"},
     [OPTION_RATE] = {"rate", 0, "100/s", "how much of what it asks for may go upstream"},
+    [OPTION_ONCE] = {"once", 0, NULL, "show it once, and end"},
 };
 
 /* Edit distance, as long as it is under 3. */

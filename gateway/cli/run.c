@@ -24,6 +24,8 @@ static const struct cli_command commands[] = {
     {"check", "", "check a configuration file; tells all that is wrong with it", "",
      USUAL | BIT(SCHEMA) | BIT(MANUAL), 0, 0, cli_check},
     {"status", "", "how the running gateway is", "", USUAL, 0, 0, cli_status},
+    {"top", "", "what the running gateway is doing, second by second",
+     "With --json a line each second; with --once the first one alone.\n", USUAL | BIT(ONCE), 0, 0, cli_top},
     {"explain", "TENANT METHOD PATH", "what the running gateway would do with a request; sends nothing",
      "Example: rollout-gateway explain acme GET '/crm/people?limit=1'\n", USUAL | BIT(CALLER), 3, 3,
      cli_explain},
