@@ -118,12 +118,30 @@ static void configure_outbox(struct gateway *g, const struct generation *generat
     outbox_configure(g->outbox, generation->audience, &bounds);
 }
 
+static struct subscribe *subscriptions_of(const struct gateway *g)
+{
+    return g->workers[g->worker_count].subscribe;
+}
+
+static void on_deleted(void *owner)
+{
+    janitor_ask(&((struct gateway *)owner)->janitor);
+}
+
+static void on_changed(void *owner, struct slice tenant)
+{
+    struct subscribe *subscribe = subscriptions_of(owner);
+    if (subscribe)
+        subscribe_sync(subscribe, tenant);
+}
+
 static int open_rooms(struct gateway *g, struct fault *fault)
 {
     const struct config *config = g->generation->config;
     struct cache_options cache = assemble_cache(config);
     struct token_options token = assemble_token(config, buf_slice(&g->generation->client_secret));
     struct limit_options limit = assemble_limit(config);
+    const struct link_news news = {g, on_changed, on_deleted};
     int error = open_store(g, fault);
     if (error)
         return error;
@@ -139,7 +157,7 @@ static int open_rooms(struct gateway *g, struct fault *fault)
     g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE,
                                               IDEMPOTENCY_TABLE)
                      : NULL;
-    g->link_shared = g->shared ? link_shared_create(g->store, g->cache, g->tokens) : NULL;
+    g->link_shared = g->shared ? link_shared_create(g->store, g->cache, g->tokens, &news) : NULL;
     if (!g->link_shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     configure_outbox(g, g->generation);
@@ -149,11 +167,6 @@ static int open_rooms(struct gateway *g, struct fault *fault)
 static unsigned all_workers(const struct gateway *g)
 {
     return g->worker_count + 1;
-}
-
-static struct subscribe *subscriptions_of(const struct gateway *g)
-{
-    return g->workers[g->worker_count].subscribe;
 }
 
 /* Whoever reads by a lease that nobody looks after tells the worker that does. */
@@ -342,11 +355,6 @@ static struct event_plan *plan_of(void *owner)
 static int describe(void *owner, struct buf *out)
 {
     return config_describe(((struct gateway *)owner)->generation->config, out);
-}
-
-static void on_deleted(void *owner)
-{
-    janitor_ask(&((struct gateway *)owner)->janitor);
 }
 
 /* --- handing over ----------------------------------------------------------------------------------------

@@ -106,8 +106,8 @@ static int apply_put(struct store_change *change, struct store_txn *txn)
     /* What an operator has said about it is not overruled by what was found. */
     if (c->created || credential->found || !c->patch.found)
         merge(credential, &c->patch);
-    credential->found =
-        c->created ? c->patch.found : credential->found && (c->patch.found || !c->patch.has_apis);
+    bool named = c->patch.has_app_key || c->patch.has_label || c->patch.has_apis;
+    credential->found = c->created ? c->patch.found : credential->found && (c->patch.found || !named);
     if (credential->is_default)
         unmark_others(&set, credential);
     keep_result(c, credential);

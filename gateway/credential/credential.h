@@ -110,7 +110,7 @@ struct credential_patch {
                          end */
     bool is_default;
     /* It stands in Rollout's list. One that an operator has made keeps what the operator said about it;
-     * giving the apis of one that was found makes it the operator's. */
+     * naming app key, apis or label of one that was found makes it the operator's. */
     bool found;
 };
 

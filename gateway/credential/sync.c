@@ -57,20 +57,28 @@ static bool same_apis(const struct credential *a, const struct credential_listed
     return a->api_count == b->api_count;
 }
 
-/* What was found follows what Rollout and the connectors say now. */
+static void follow_text(struct slice *now, struct slice listed, bool *changed)
+{
+    if (listed.len == 0 || slice_equal(*now, listed))
+        return;
+    *now = listed;
+    *changed = true;
+}
+
+/* What was found follows what Rollout and the connectors say now; where Rollout is silent, what is there
+ * stays. */
 static void follow(struct credential *credential, const struct credential_listed *listed,
                    const struct credential_sync *sync)
 {
-    bool apis_differ = listed->known && !same_apis(credential, listed);
-    if (apis_differ || !slice_equal(credential->app_key, listed->app_key) ||
-        !slice_equal(credential->label, listed->label))
-        credential->updated_at = sync->now_ms;
-    credential->app_key = listed->app_key;
-    credential->label = listed->label;
-    if (apis_differ) {
+    bool changed = listed->known && !same_apis(credential, listed);
+    if (changed) {
         memcpy(credential->apis, listed->apis, sizeof listed->apis);
         credential->api_count = listed->api_count;
     }
+    follow_text(&credential->app_key, listed->app_key, &changed);
+    follow_text(&credential->label, listed->label, &changed);
+    if (changed)
+        credential->updated_at = sync->now_ms;
     if (!listed->known)
         learn(credential, sync);
 }

@@ -40,8 +40,10 @@ static void on_put(struct store_change *change)
     if (change->outcome)
         errand_store_failed(errand, change->outcome);
     else {
+        const struct link_news *news = &errand->link->shared->news;
         account_write(&out, &c->result);
         buf_append_char(&out, '\n');
+        news->on_changed(news->owner, errand->tenant);
         errand_reply(errand, c->created ? 201 : 200, buf_slice(&out));
     }
     errand_end(errand);
@@ -155,9 +157,12 @@ static void on_deleted(struct store_change *change)
     struct credential_change *c = container_of(change, struct credential_change, change);
     struct errand *errand = container_of(c, struct errand, change);
     const struct cache_subject subject = {.credential = errand->id};
+    const struct link_news *news = &errand->link->shared->news;
     bool gone = change->outcome == 0 || change->outcome == ERR_NOTFOUND;
     if (gone) {
         cache_invalidate(errand->link->shared->cache, &subject);
+        news->on_changed(news->owner, errand->tenant);
+        news->on_deleted(news->owner);
         errand_reply(errand, 204, SLICE(""));
     } else {
         errand_store_failed(errand, change->outcome);

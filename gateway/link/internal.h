@@ -21,6 +21,7 @@ struct link_shared {
     struct store *store;
     struct cache *cache;
     struct token_ring *tokens;
+    struct link_news news;
     pthread_mutex_t lock; /* of the rest */
     struct map look_ups;  /* by tenant */
     struct list rested;   /* those that are not under way, the one that ended first in front */

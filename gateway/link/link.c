@@ -6,7 +6,8 @@
 /* --- shared by the workers
  * ---------------------------------------------------------------------------------------- */
 
-struct link_shared *link_shared_create(struct store *store, struct cache *cache, struct token_ring *tokens)
+struct link_shared *link_shared_create(struct store *store, struct cache *cache, struct token_ring *tokens,
+                                       const struct link_news *news)
 {
     struct link_shared *shared = calloc(1, sizeof *shared);
     if (!shared)
@@ -14,6 +15,7 @@ struct link_shared *link_shared_create(struct store *store, struct cache *cache,
     shared->store = store;
     shared->cache = cache;
     shared->tokens = tokens;
+    shared->news = *news;
     pthread_mutex_init(&shared->lock, NULL);
     map_init(&shared->look_ups);
     list_init(&shared->rested);

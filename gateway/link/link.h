@@ -47,8 +47,16 @@ struct link_stats {
 
 /* --- life ----------------------------------------------------------------------------------------- */
 
-/* Borrows all three. NULL: out of memory. */
-struct link_shared *link_shared_create(struct store *store, struct cache *cache, struct token_ring *tokens);
+/* For whoever looks after subscriptions and what the cache keeps. On the loop of any worker. */
+struct link_news {
+    void *owner;
+    void (*on_changed)(void *owner, struct slice tenant); /* its mapping is another one */
+    void (*on_deleted)(void *owner);                      /* a credential is no more */
+};
+
+/* Borrows the three rooms. NULL: out of memory. */
+struct link_shared *link_shared_create(struct store *store, struct cache *cache, struct token_ring *tokens,
+                                       const struct link_news *news);
 /* After every link. */
 void link_shared_destroy(struct link_shared *shared);
 /* Any thread. */

@@ -152,6 +152,8 @@ static void on_stored(struct store_change *change)
         atomic_fetch_add_explicit(&shared->stats.gone, sync->gone, memory_order_relaxed);
         tell(listing);
         tell_unknown(listing);
+        if (sync->added + sync->returned + sync->gone > 0)
+            shared->news.on_changed(shared->news.owner, listing->tenant);
     }
     listing->on_synced(listing);
 }

@@ -200,6 +200,16 @@ def test_an_unreachable_rollout_is_told(make_gateway, rollout):
     problem_of(link(gateway, "POST", "/credentials", json={"credential_id": "cred-1"}), 502, "upstream-unreachable")
 
 
+@pytest.mark.short
+def test_a_rollout_that_says_nothing_is_not_waited_for_without_end(make_gateway, rollout):
+    gateway = make_gateway(rollout.upstreams(), timeouts={"first_byte": "300ms", "total": "1s"})
+    rollout.hold = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for answer in pool.map(lambda _: requests.get(f"{gateway.data}/crm/people", headers={"X-Tenant-Id": "acme"}, timeout=60), range(8)):
+            assert "could not be asked" in problem_of(answer, 404, "credential-not-found")["detail"]
+    rollout.hold.set()
+
+
 @pytest.mark.parametrize("more", [{"upstreams": ("crm",)}, {"discovery": {"enabled": False}}])
 def test_without_core_or_switched_off_nobody_is_asked(make_gateway, rollout, more):
     apis = more.pop("upstreams", ())

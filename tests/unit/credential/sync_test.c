@@ -198,6 +198,59 @@ static void an_operators_word_makes_it_the_operators(void **state)
     assert_int_equal(desk->change.result.checked_at, 30);
 }
 
+static void where_rollout_is_silent_what_is_there_stays(void **state)
+{
+    struct desk *desk = *state;
+    struct credential found;
+    const struct credential_patch patch = {.has_app_key = true,
+                                           .app_key = {"lofty", 5},
+                                           .has_apis = true,
+                                           .apis = {{"crm", 3}},
+                                           .api_count = 1,
+                                           .found = true};
+    assert_int_equal(credential_change_put(&desk->change, SLICE("acme"), SLICE("a"), &patch, 5, NULL), 0);
+    assert_int_equal(store_apply(desk->store, &desk->change.change), 0);
+    assert_int_equal(follow(desk, "acme", &(struct follow){{"a  -"}, .started_ms = 10, .now_ms = 20}), 0);
+    assert_string_equal(shown(desk, "acme"), "a crm;");
+    const struct credential_patch mark = {.has_default = true, .is_default = true};
+    assert_int_equal(credential_change_put(&desk->change, SLICE("acme"), SLICE("a"), &mark, 30, NULL), 0);
+    assert_int_equal(store_apply(desk->store, &desk->change.change), 0);
+    assert_string_equal(shown(desk, "acme"), "a crm;"); /* still what was found */
+    assert_int_equal(store_view_begin(desk->view), 0);
+    assert_int_equal(credential_find(desk->view, SLICE("acme"), SLICE("a"), &found), 0);
+    assert_true(slice_equal(found.app_key, SLICE("lofty")));
+    assert_true(found.is_default);
+    store_view_end(desk->view);
+}
+
+/* As the version before wrote it: without the time of the last look. */
+static int apply_age(struct store_change *change, struct store_txn *txn)
+{
+    enum { CHECKED_AT = 2 + 1 + 8 + 8 };
+    struct slice record;
+    char copy[512];
+    (void)change;
+    int rc = store_txn_get(txn, CREDENTIAL_TABLE_TENANTS, SLICE("acme"), &record);
+    if (rc)
+        return rc;
+    memcpy(copy, record.ptr, CHECKED_AT);
+    memcpy(copy + CHECKED_AT, record.ptr + CHECKED_AT + 8, record.len - CHECKED_AT - 8);
+    copy[0] = 1;
+    return store_txn_put(txn, CREDENTIAL_TABLE_TENANTS, SLICE("acme"), slice_of(copy, record.len - 8));
+}
+
+static void a_record_of_the_version_before_is_read(void **state)
+{
+    struct desk *desk = *state;
+    struct store_change change = {.apply = apply_age};
+    put(desk, "acme", "m", 5);
+    assert_int_equal(store_apply(desk->store, &change), 0);
+    assert_string_equal(shown(desk, "acme"), "m(made) crm;");
+    assert_int_equal(follow(desk, "acme", &(struct follow){{"m lofty crm"}, .started_ms = 10, .now_ms = 20}),
+                     0);
+    assert_string_equal(shown(desk, "acme"), "m(made) crm;");
+}
+
 int main(void)
 {
 #define WITH_DESK(test) cmocka_unit_test_setup_teardown(test, desk_set_up, desk_tear_down)
@@ -210,6 +263,8 @@ int main(void)
         WITH_DESK(a_tenant_has_a_bounded_number),
         WITH_DESK(lessons_are_about_unknown_systems_alone),
         WITH_DESK(an_operators_word_makes_it_the_operators),
+        WITH_DESK(where_rollout_is_silent_what_is_there_stays),
+        WITH_DESK(a_record_of_the_version_before_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
