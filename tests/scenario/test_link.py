@@ -395,6 +395,16 @@ def test_a_foreign_or_unknown_id_is_refused_and_nothing_is_stored(gateway, rollo
     problem_of(link(gateway, "POST", "/credentials", json={"credential_id": "cred-1"}), 409, "conflict")
 
 
+def test_what_is_found_is_subscribed_at_once(make_gateway, rollout):
+    gateway = make_gateway(rollout.upstreams("core", "crm"), webhooks={"public_url": "https://hooks.example.com"})
+    rollout.connect("acme", "cred-1", "lofty")
+    rollout.connect("globex", "cred-2", "lofty")
+    assert gateway.get("/crm/people").status_code == 200
+    wait_for(lambda: any(seen.all("X-Rollout-Credential-Id") == ["cred-1"] for seen in rollout.calls("GET", "crm", "/webhooks")), what="a look at its subscriptions")
+    assert link(gateway, "POST", "/credentials", "globex", json={"credential_id": "cred-2"}).status_code == 201
+    wait_for(lambda: any(seen.all("X-Rollout-Credential-Id") == ["cred-2"] for seen in rollout.calls("GET", "crm", "/webhooks")), what="a look at its subscriptions")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b'{"credential_id":1}', b'{"credential_id":""}', b'{"credential_id":"a b"}', b'{"credential_id":"a","app_key":2}',
                                   b'{"credential_id":"a","apis":["crm"]}', b'{"credential_id":"' + b"a" * 129 + b'"}', b'{"credential_id":"a","app_key":"' + b"a" * 65 + b'"}',
                                   b'{"credential_id":"a","credential_id":"b"}', b'{"credential_id":"a\\u0000"}'])
