@@ -24,5 +24,7 @@ struct generation {
 struct generation *generation_load(const char *path, struct demo *demo, int *status, struct fault *fault);
 void generation_retain(struct generation *generation);
 void generation_release(struct generation *generation);
+/* Says at start what is weak, or not in force. */
+void generation_warn(const struct generation *generation, bool sandbox);
 
 #endif

@@ -67,19 +67,6 @@ struct gateway {
     uint64_t watchdog_ms;
 };
 
-static void warn_about(const struct gateway *g)
-{
-    const struct config *config = g->generation->config;
-    if (!g->demo && token_secret_is_short(buf_slice(&g->generation->client_secret)))
-        log_message(LOG_WARN, "short-secret",
-                    "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
-    if (config->webhooks.public_url)
-        log_message(LOG_WARN, "not-in-force",
-                    "webhooks.public_url is configured; this version does not subscribe by itself yet");
-    if (config->cluster.redis_url)
-        log_message(LOG_WARN, "not-in-force", "cluster.redis_url is configured; this version runs alone");
-}
-
 /* --- start
  * -------------------------------------------------------------------------------------------------------------
  */
@@ -619,6 +606,6 @@ int serve_run(const struct cli_serve *options, char **argv)
     log_setup(config->log.level, format);
     if (start(&g, &fault))
         return refuse_start(&g, g.refused ? CLI_CONFIG : CLI_FAILED, &fault);
-    warn_about(&g);
+    generation_warn(g.generation, g.demo != NULL);
     return run(&g);
 }
