@@ -280,6 +280,8 @@ static void on_head(void *user, const struct http_response *head)
 {
     struct flight *flight = user;
     turn_answered(flight, head);
+    if (head->status >= 500)
+        turns_give_up(flight->owner, flight->api->host);
     if (retry_head(flight, head))
         return;
     if (wants_new_token(flight, head)) {
@@ -459,6 +461,7 @@ static void on_fail(void *user, enum upstream_failure failure, bool sent, const 
     flight->failure = failure;
     if (failure == UPSTREAM_OPEN)
         flight->tries--;
+    turns_give_up(flight->owner, flight->api->host);
     if (retry_passed_over(flight))
         return;
     if (flight->swallowing) {

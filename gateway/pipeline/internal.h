@@ -405,6 +405,8 @@ bool turns_open(struct pipeline *pipeline);
 void turns_close(struct pipeline *pipeline);
 /* Lets go up who may by now: rules may have changed. */
 void turns_pump(struct pipeline *pipeline);
+/* The host has failed again: once its breaker is open, nobody has to wait for a turn to hear so. */
+void turns_give_up(struct pipeline *pipeline, struct upstream_host *host);
 /* Asks for the flight's turn; fetch_go or fetch_refused follows, now or later. */
 void turn_ask(struct flight *flight);
 /* Was the flight waiting for its turn? It is not any more. */

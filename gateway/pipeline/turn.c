@@ -149,6 +149,20 @@ void turn_end(struct flight *flight)
     mind(flight->owner);
 }
 
+void turns_give_up(struct pipeline *pipeline, struct upstream_host *host)
+{
+    if (!upstream_host_refuses(host, loop_now(pipeline->loop)))
+        return;
+    list_each_safe (node, &pipeline->air) {
+        struct flight *flight = container_of(node, struct flight, in_air);
+        if (!flight->queued || flight->api->host != host)
+            continue;
+        flight->failure = UPSTREAM_OPEN;
+        fetch_abort(flight, PROBLEM_CIRCUIT_OPEN,
+                    "Rollout's host is failing: not tried until the next probe");
+    }
+}
+
 /* --- learning
  * ----------------------------------------------------------------------------------------------------------
  */

@@ -235,6 +235,19 @@ def test_one_credential_that_fails_does_not_close_the_door_to_others(behind, wre
     assert breaker(behind) == "closed"
 
 
+@pytest.mark.parametrize("mode", ["503", "reset"])
+def test_who_waits_for_a_turn_hears_that_the_circuit_is_open(make_gateway, wreck, mode):
+    """At one request a minute the last of them would wait for half an hour."""
+    gateway = make_gateway({"crm": {"url": wreck.url}}, workers=1, timeouts={"total": "20s"},
+                           limits={"tenant": {"rate": "1/m", "burst": 40, "max_wait": "1h"}})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    wreck.mode = mode
+    with concurrent.futures.ThreadPoolExecutor(70) as pool:
+        answers = list(pool.map(lambda i: requests.get(f"{gateway.data}/crm/x{i}", headers={"X-Tenant-Id": "acme"}, timeout=60), range(70)))
+    assert sum(is_refusal(answer) for answer in answers) >= 30
+    assert all(is_refusal(answer) or answer.status_code in (502, 503) for answer in answers)
+
+
 # --- further tries ------------------------------------------------------------------------------------------------------------
 
 
