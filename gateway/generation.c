@@ -116,9 +116,6 @@ void generation_warn(const struct generation *generation, bool sandbox)
     if (!sandbox && token_secret_is_short(buf_slice(&generation->client_secret)))
         log_message(LOG_WARN, "short-secret",
                     "the client secret has fewer than 64 bytes: weaker than HS512 (RFC 7518 3.2)");
-    if (config->webhooks.public_url)
-        log_message(LOG_WARN, "not-in-force",
-                    "webhooks.public_url is configured; this version does not subscribe by itself yet");
     if (config->cluster.redis_url)
         log_message(LOG_WARN, "not-in-force", "cluster.redis_url is configured; this version runs alone");
 }
