@@ -23,6 +23,7 @@ class Rollout:
         self.page = 100
         self.unready, self.forbidden, self.unknown = set(), set(), set()
         self.broken = False
+        self.accounts = []
         self.people = 1
         self.reads = 0
         self.calls = []
@@ -61,6 +62,9 @@ class Rollout:
         _, api, _, *rest = path.split("/")
         who = seen.headers.get("X-Rollout-Credential-Id", "")
         with self.lock:
+            if rest[0] == "credentials":
+                found = self.accounts if seen.method == "GET" else {}
+                return 200, {"Content-Type": "application/json"}, json.dumps(found).encode()
             if rest[0] != "webhooks":
                 self.reads += 1
                 return 200, {"Content-Type": "application/json"}, json.dumps({"people": self.people}).encode()
@@ -332,6 +336,16 @@ def test_a_reload_adds_and_takes_away_events_and_moves_the_url(start, rollout):
     wanted = sorted(["peopleUpdated", "notesCreated", "notesUpdated", "notesDeleted"])
     wait_for(lambda: rollout.events("cred") == wanted, 30)
     wait_for(lambda: {hook["url"] for hook in rollout.of("cred")} == {"https://moved.example.com/in" + mapped["webhook_path"]}, 30)
+
+
+def test_a_credential_that_a_front_end_has_connected_is_subscribed_without_a_read(start, rollout):
+    rollout.accounts = [{"id": "cred", "appKey": "follow-up-boss", "createdAt": "2026-01-01T00:00:00Z"}]
+    gateway = start(apis=("core", "crm"))
+    answer = gateway.request("POST", "/link/credentials", json={"credential_id": "cred"})
+    assert answer.status_code == 201, answer.text
+    wait_for(lambda: set(rollout.events("cred")) == PEOPLE, 30)
+    assert gateway.request("DELETE", "/link/credentials/cred").status_code == 204
+    wait_for(lambda: rollout.of("cred") == [], 30)
 
 
 # --- coverage
