@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -462,9 +463,14 @@ static int make_admin(struct gateway *g, struct fault *fault)
     return 0;
 }
 
+/* Who waits for nobody gives way to those that are waited for. */
+enum { HELPER_NICE = 10 };
+
 static void *run_worker(void *arg)
 {
     struct worker *worker = arg;
+    if (worker->subscribe)
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), HELPER_NICE);
     loop_run(worker->loop);
     return NULL;
 }

@@ -235,6 +235,8 @@ void subscribe_ended(struct subscribe_job *job, enum subscribe_end end, uint64_t
     subscribe_pump(s);
 }
 
+static void on_tick(struct loop_timer *timer);
+
 /* --- turns ---------------------------------------------------------------------------------------------- */
 
 static struct subscribe_job *due_of(struct subscribe *s)
@@ -264,7 +266,7 @@ static struct subscribe_job *next_job(struct subscribe *s)
         job->walked = false;
         return job;
     }
-    if (s->walking_count >= SUBSCRIBE_WALKING)
+    if (s->walking_count >= SUBSCRIBE_WALKING || s->pace_ms > loop_now(s->loop))
         return NULL;
     subscribe_walk_on(s);
     return list_empty(&s->walk) ? NULL : container_of(s->walk.next, struct subscribe_job, link);
@@ -282,6 +284,8 @@ void subscribe_pump(struct subscribe *s)
             park(job, END_LATER, 0);
     }
     s->pumping = false;
+    if (s->walking && s->pace_ms > loop_now(s->loop) && s->pace_ms < s->timer.deadline)
+        (void)loop_timer_set(s->loop, &s->timer, s->pace_ms, on_tick); /* it is armed: never fails */
 }
 
 /* --- gauges --------------------------------------------------------------------------------------------- */
@@ -326,13 +330,8 @@ static void unpark(struct subscribe *s, uint64_t now)
     }
 }
 
-static void on_tick(struct loop_timer *timer)
+static void do_chores(struct subscribe *s, uint64_t now)
 {
-    struct subscribe *s = container_of(timer, struct subscribe, timer);
-    uint64_t now = loop_now(s->loop);
-    (void)loop_timer_set(s->loop, timer, now + TICK_MS, on_tick); /* into the place that it just left */
-    if (!s->plan)
-        return;
     unpark(s, now);
     if (s->glance_ms <= now) {
         s->glance_ms = now + GLANCE_MS;
@@ -344,6 +343,18 @@ static void on_tick(struct loop_timer *timer)
     }
     if (!s->walking && s->walk_ms <= now)
         subscribe_walk_begin(s);
+}
+
+static void on_tick(struct loop_timer *timer)
+{
+    struct subscribe *s = container_of(timer, struct subscribe, timer);
+    uint64_t now = loop_now(s->loop);
+    if (s->chores_ms <= now) {
+        s->chores_ms = now + TICK_MS;
+        if (s->plan)
+            do_chores(s, now);
+    }
+    (void)loop_timer_set(s->loop, timer, s->chores_ms, on_tick); /* into the place that it just left */
     subscribe_pump(s);
 }
 
@@ -421,7 +432,7 @@ int subscribe_configure(struct subscribe *s, const struct subscribe_options *opt
     /* What was covered by something else before may have missed an event in between. */
     cache_invalidate(s->cache, &everything);
     s->walking = false;
-    s->walk_ms = s->glance_ms = 0;
+    s->walk_ms = s->glance_ms = s->chores_ms = 0;
     return 0;
 }
 

@@ -48,6 +48,7 @@ uint64_t subscribe_mask(const struct event_plan_api *plan, const bool *have);
 enum {
     SUBSCRIBE_RUNNING = 16,     /* credentials whose turn it is at the same time … */
     SUBSCRIBE_WALKING = 4,      /* … of them those that only the walk has brought */
+    SUBSCRIBE_HEADWAY_MS = 100, /* what the walk may make up for after a pause */
     SUBSCRIBE_WATCHED = 100000, /* credentials in use that are looked after */
     SUBSCRIBE_PARKED = 20000,
     SUBSCRIBE_REMOVALS = 64,
@@ -117,7 +118,8 @@ struct subscribe {
     bool walking, paged, stopped, pumping; /* paged: the walk has read its last page */
     char *cursor;                          /* the walk's last tenant */
     size_t cursor_len;
-    uint64_t walk_ms, glance_ms, count_ms; /* when they are next due */
+    uint64_t walk_ms, chores_ms, glance_ms, count_ms; /* when they are next due */
+    uint64_t pace_ms; /* when the walk may go on: each of its calls takes a millisecond of it */
     struct loop_timer timer;
     struct loop_task inbox_task;
     pthread_mutex_t lock; /* of the inbox */

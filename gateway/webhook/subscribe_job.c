@@ -156,6 +156,15 @@ static bool ends_here(struct subscribe_run *run, enum verdict verdict, const str
     return false;
 }
 
+/* The walk is in no hurry: at most a thousand calls a second, whatever the limits would let through. */
+static void pace(struct subscribe *s)
+{
+    uint64_t now = loop_now(s->loop);
+    if (s->pace_ms + SUBSCRIBE_HEADWAY_MS < now)
+        s->pace_ms = now - SUBSCRIBE_HEADWAY_MS;
+    s->pace_ms++;
+}
+
 static void call(struct subscribe_run *run, enum method method, struct slice path, struct slice body,
                  void (*on_answer)(void *user, const struct rollout_answer *answer))
 {
@@ -168,6 +177,8 @@ static void call(struct subscribe_run *run, enum method method, struct slice pat
         .body = body,
         .background = true,
     };
+    if (run->job->walked)
+        pace(run->s);
     run->call = run->s->door.start(run->s->door.owner, &request, run, on_answer);
     if (run->call)
         return;
