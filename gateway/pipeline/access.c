@@ -39,7 +39,7 @@ static struct slice shown_path(const struct visit *visit)
 /* The gateway's own requests are no requests of the data listener. */
 static bool is_own(const struct visit *visit)
 {
-    return visit->insider && !visit->insider->caller;
+    return visit->insider && !visit->insider->of_client;
 }
 
 static void write_line(const struct visit *visit, enum server_outcome outcome, uint64_t us)

@@ -139,7 +139,14 @@ def test_nothing_to_fan_out_to(fan, systems):
     problem_of(fan.get("/crm/people", tenant="nobody", headers=ALL), 404, "credential-not-found")
     problem_of(fan.get("/tms/people", tenant="globex", headers={"X-Fanout": "lofty"}), 404, "credential-not-found")
     problem_of(fan.get("/nothing/people", headers=ALL), 404, "api-unknown")
-    assert not systems.seen()
+    assert not [seen for seen in systems.seen() if seen.target != "/core/credentials"]
+
+
+def test_a_tenant_that_nobody_has_mapped_is_looked_up(fan, systems):
+    systems.answers = {None: lambda seen: [{"id": f"new-{i}", "appKey": key, "createdAt": "2026-01-01T00:00:00Z"} for i, key in enumerate(("lofty", "follow-up-boss"))]}
+    results = results_of(fan.request("POST", "/crm/people", tenant="newcomer", headers={"X-Fanout": "followupboss,lofty"}, data=b"{}"))
+    assert [(r["credential_id"], r["body"]) for r in results] == [("new-1", {"who": "new-1"}), ("new-0", {"who": "new-0"})]
+    assert [seen.body for seen in systems.seen("new-0")] == [b"{}"] and [seen.method for seen in systems.seen()].count("GET") == 1
 
 
 def test_errors_stay_with_who_made_them(fan, systems):
