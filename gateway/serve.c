@@ -550,14 +550,15 @@ static int relieve(struct gateway *g)
 
 static int run(struct gateway *g)
 {
+    /* Before the workers: they ask it. */
+    if (!janitor_start(&g->janitor, g->cache, g->store))
+        log_message(LOG_WARN, "cache_not_swept",
+                    "out of memory or threads: what the cache keeps of a deleted credential stays");
     for (unsigned i = 1; i < all_workers(g); i++)
         if (pthread_create(&g->workers[i].thread, NULL, run_worker, &g->workers[i])) {
             log_message(LOG_ERROR, "start-failed", "a thread could not be started");
             _exit(CLI_FAILED);
         }
-    if (!janitor_start(&g->janitor, g->cache, g->store))
-        log_message(LOG_WARN, "cache_not_swept",
-                    "out of memory or threads: what the cache keeps of a deleted credential stays");
     log_ready(g);
     if (g->sockets.channel < 0)
         process_notify("READY=1");

@@ -357,6 +357,7 @@ def test_a_token_for_the_front_end(gateway):
     assert gateway.request("POST", "/t/globex/link/token", None).status_code == 200
 
 
+@pytest.mark.threads
 def test_a_credential_is_connected_listed_and_disconnected(gateway, rollout):
     rollout.connect("acme", "cred~1:a", "lofty", label="Ada")
     answer = link(gateway, "POST", "/credentials", json={"credential_id": "cred~1:a", "app_key": "someone-else"})
