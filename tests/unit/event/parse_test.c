@@ -227,12 +227,41 @@ static void limits_are_kept(void **state)
     assert_int_equal(parse_sized(5, 5, EVENT_IDS_MAX + 1, 1), ERR_LIMIT);
 }
 
+/* The event as it came, on one line; what Rollout says of tenants (nothing, so far) does not count. */
+static void writes_whose_it_is(void **state)
+{
+    static const struct event_origin origin = {{"acme", 4}, {"cred-1", 6}, {"", 0}},
+                                     foreign = {{"\xFF", 1}, {"c", 1}, {"", 0}};
+    const char *expected = "{\"eventId\":\"e\",\"tenant\":\"acme\",\"event\":\"peopleUpdated\",\"more\":[1,2."
+                           "5,{\"a\":\"b\\n\"}],"
+                           "\"credential_id\":\"cred-1\",\"app_key\":\"\"}";
+    char storage[256];
+    struct event event;
+    struct fault fault;
+    struct buf out;
+    (void)state;
+    assert_int_equal(
+        event_parse(&event,
+                    SLICE("{ \"eventId\": \"e\",\n \"tenant\": \"other\", \"event\": \"peopleUpdated\","
+                          " \"more\": [1, 2.5, {\"a\": \"b\\n\"}] }"),
+                    &fault),
+        0);
+    buf_init_fixed(&out, storage, sizeof storage);
+    assert_int_equal(event_write(&event, &foreign, &out), ERR_INVALID);
+    assert_int_equal(out.len, 0);
+    assert_int_equal(event_write(&event, &origin, &out), 0);
+    assert_text("event", "text", buf_slice(&out), expected);
+    buf_init_fixed(&out, storage, 16);
+    assert_int_equal(event_write(&event, &origin, &out), ERR_LIMIT);
+    event_deinit(&event);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_rollout_sends),  cmocka_unit_test(knows_the_entities),
         cmocka_unit_test(tells_the_api_by_the_host), cmocka_unit_test(judges_bodies),
-        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(limits_are_kept),           cmocka_unit_test(writes_whose_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
