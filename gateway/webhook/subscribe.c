@@ -137,6 +137,13 @@ bool subscribe_lease(const struct subscribe_job *job, unsigned api, struct cache
                             loop_now(s->loop), lease, used_ms);
 }
 
+void subscribe_unwatch(struct subscribe_job *job, uint64_t apis)
+{
+    if (job->watched && !(job->watched & ~apis))
+        job->owner->watched_count--;
+    job->watched &= ~apis;
+}
+
 /* APIs that nobody has read from for an interval are looked at by the walk alone. */
 static void forget_unused(struct subscribe_job *job)
 {
@@ -149,9 +156,7 @@ static void forget_unused(struct subscribe_job *job)
             used + s->interval_ms > now)
             left |= (uint64_t)1 << api;
     }
-    if (job->watched && !left)
-        job->owner->watched_count--;
-    job->watched = left;
+    subscribe_unwatch(job, ~left);
 }
 
 static void rest(struct subscribe_job *job)
@@ -216,6 +221,8 @@ static void park(struct subscribe_job *job, enum subscribe_end end, uint64_t aft
 void subscribe_ended(struct subscribe_job *job, enum subscribe_end end, uint64_t after_ms)
 {
     struct subscribe *s = job->owner;
+    job->todo |= job->again;
+    job->again = 0;
     switch (end) {
     case END_DONE:
     case END_GIVEN_UP:

@@ -79,6 +79,7 @@ struct subscribe_job {
     struct subscribe *owner;
     struct subscribe_run *run;
     uint64_t todo;    /* APIs of the plan to look at in this turn */
+    uint64_t again;   /* … asked for while it is RUNNING, by a mapping that may be another one by now */
     uint64_t watched; /* APIs that are read from: looked at again and again */
     uint64_t due_ms;
     unsigned attempts; /* turns in a row that ended too early */
@@ -142,6 +143,8 @@ void subscribe_move_to(struct subscribe_job *job, enum subscribe_place place);
 /* The lease of an API of the plan, as cache_lease_show. */
 bool subscribe_lease(const struct subscribe_job *job, unsigned api, struct cache_lease *lease,
                      uint64_t *used_ms);
+/* Nobody looks after these APIs any more. */
+void subscribe_unwatch(struct subscribe_job *job, uint64_t apis);
 /* The run is over. */
 void subscribe_ended(struct subscribe_job *job, enum subscribe_end end, uint64_t after_ms);
 void subscribe_pump(struct subscribe *s);

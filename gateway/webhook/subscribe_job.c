@@ -85,29 +85,42 @@ static void log_coverage(const struct subscribe_run *run, uint64_t before, uint6
     log_end(&line);
 }
 
-/* What is known by the list that was asked for at asked_ms, and by what was done since. */
-static void set_lease(struct subscribe_run *run, uint64_t mask)
+static void put_lease(struct subscribe_run *run, uint64_t mask, uint64_t until_ms, uint64_t ask_ms)
 {
     const struct subscribe *s = run->s;
     if (run->job->removal || run->plan->event_count == 0)
         return;
     struct slice id = job_id(run->job);
     const struct cache_subject subject = {id, run->plan->api, {NULL, 0}, {NULL, 0}};
-    const struct cache_lease lease = {
-        .mask = mask,
-        .print = run->print | NOTHING_PRINT,
-        .until_ms = run->asked_ms + s->bound_ms,
-        /* Nobody looks after it before somebody reads by it. */
-        .ask_ms = run->job->watched >> run->api & 1 ? run->asked_ms + s->bound_ms / 4 * 3 : 0,
-    };
+    const struct cache_lease lease = {mask, run->print | NOTHING_PRINT, until_ms, ask_ms};
     uint64_t key = cache_lease_key(id, run->plan->api, run->plan->version);
     log_coverage(run, cache_lease_set(s->cache, key, &subject, &lease, loop_now(s->loop)), mask);
 }
 
-static void lose_lease(struct subscribe_run *run)
+/* What is known by the list that was asked for at asked_ms, and by what was done since. Nobody looks after it
+ * before somebody reads by it. */
+static void set_lease(struct subscribe_run *run, uint64_t mask)
+{
+    uint64_t bound = run->s->bound_ms, watched = run->job->watched >> run->api & 1;
+    put_lease(run, mask, run->asked_ms + bound, watched ? run->asked_ms + bound / 4 * 3 : 0);
+}
+
+/* It is not there, or does not serve this: as long as that is so nobody reads by it. */
+static void lose(struct subscribe_run *run)
 {
     run->print = 0;
-    set_lease(run, 0);
+    put_lease(run, 0, run->asked_ms + run->s->bound_ms, 0);
+    subscribe_unwatch(run->job, (uint64_t)1 << run->api);
+}
+
+/* Nothing is covered, and nobody need ask before the next interval. */
+static void give_up(struct subscribe_run *run)
+{
+    uint64_t later = run->asked_ms + run->s->interval_ms;
+    run->print = 0;
+    put_lease(run, 0, later, later);
+    if (!run->job->removal)
+        subscribe_unwatch(run->job, (uint64_t)1 << run->api);
 }
 
 /* Ids and what they are for, in any order. */
@@ -143,7 +156,7 @@ static bool ends_here(struct subscribe_run *run, enum verdict verdict, const str
         return false;
     case FORBIDDEN:
         subscribe_count(&s->stats.failed);
-        lose_lease(run);
+        give_up(run);
         next_api(run);
         return true;
     case NOT_READY:
@@ -367,7 +380,7 @@ static void on_page(void *user, const struct rollout_answer *answer)
             log_message(LOG_WARN, "subscriptions", "Rollout's list of webhooks cannot be taken: %s",
                         error_text(error ? error : ERR_LIMIT));
         subscribe_count(&run->s->stats.failed);
-        lose_lease(run);
+        give_up(run);
         next_api(run);
     } else if (next.len > 0) {
         ask_page(run, buf_slice(&next));
@@ -428,7 +441,7 @@ static void next_api(struct subscribe_run *run)
             ask_page(run, SLICE(""));
             return;
         }
-        lose_lease(run);
+        lose(run);
     }
     finish(run, END_DONE, 0);
 }
@@ -486,9 +499,8 @@ static void lose_all(struct subscribe_run *run)
         run->api = api;
         run->plan = &run->s->plan->apis[api];
         run->asked_ms = loop_now(run->s->loop);
-        lose_lease(run);
+        lose(run);
     }
-    job->watched = 0;
 }
 
 bool subscribe_run_start(struct subscribe_job *job)

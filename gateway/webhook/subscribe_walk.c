@@ -45,7 +45,7 @@ static void look_at_tenant(struct subscribe *s, struct slice tenant, enum subscr
         struct subscribe_job *job = apis ? subscribe_job(s, tenant, set.items[i].id, SLICE("")) : NULL;
         if (!job)
             continue;
-        job->todo |= apis;
+        *(job->place == PLACE_RUNNING ? &job->again : &job->todo) |= apis;
         job->fresh = true;
         bool idle = job->place == PLACE_NONE || job->place == PLACE_WAITING;
         if (place == PLACE_READY && (idle || job->place == PLACE_PARKED || job->place == PLACE_WALK)) {
@@ -192,7 +192,7 @@ static void look_when_due(struct subscribe_job *job, unsigned api)
         }
         return;
     }
-    job->todo |= (uint64_t)1 << api;
+    *(job->place == PLACE_RUNNING ? &job->again : &job->todo) |= (uint64_t)1 << api;
     if (idle || job->place == PLACE_WALK)
         subscribe_move_to(job, PLACE_READY);
 }

@@ -448,6 +448,12 @@ def test_a_credential_that_is_gone_is_covered_no_more(start, rollout):
     gateway.jump(50)
     wait_covered(gateway, state="uncovered")
     assert read(gateway)[1] is False
+    asked = rollout.looks("cred")
+    for _ in range(3):  # and is not asked for again and again
+        gateway.jump(60)
+        assert read(gateway)[1] is False
+    wait_settled(rollout, "cred-2", gateway.map("globex", "cred-2", apis=["crm"]))
+    assert rollout.looks("cred") == asked
 
 
 def test_the_gauge_counts_what_is_read_from(start, rollout):
