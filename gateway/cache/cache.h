@@ -194,6 +194,8 @@ void cache_release(struct cache_entry *entry);
 
 /* What an entry says. Slices live as long as it is retained. */
 int cache_entry_status(const struct cache_entry *entry);
+/* Is it for some requests of its key only? */
+bool cache_entry_varies(const struct cache_entry *entry);
 struct slice cache_entry_head(
     const struct cache_entry
         *entry); /* field lines ready to send: no framing, no Age, Date always, Cache-Control for clients */

@@ -308,6 +308,11 @@ static const char *head_at(const struct cache_entry *entry)
     return hidden_at(entry) + entry->hidden_len;
 }
 
+bool cache_entry_varies(const struct cache_entry *entry)
+{
+    return entry->vary_len > 0;
+}
+
 int cache_entry_status(const struct cache_entry *entry)
 {
     return entry->status;

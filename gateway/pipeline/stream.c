@@ -262,7 +262,8 @@ static bool is_mine(struct visit *visit, const struct cache_entry *entry)
 static void progress_landed_entry(struct visit *visit, struct flight *flight, const struct glance *glance)
 {
     struct cache_entry *entry = glance->entry;
-    if (!visit->opener && (!glance->shareable || (flight->varies && !is_mine(visit, entry)))) {
+    bool varies = flight->varies || cache_entry_varies(entry); /* a 304 need not say so again */
+    if (!visit->opener && (!glance->shareable || (varies && !is_mine(visit, entry)))) {
         go_alone(visit);
         return;
     }

@@ -123,13 +123,27 @@ static bool agrees(const struct reading *reading, const llhttp_t *parser)
 }
 
 /* llhttp knows a list of methods; any token is one (RFC 9110 9.1). What it does not know it reads as POST,
- * which is nothing special in a head. */
+ * which is nothing special in a head. But all that are registered are of capitals, and what is not is rather
+ * the end of somebody's body. */
+static bool may_be_method(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z') && name.ptr[i] != '-' && name.ptr[i] != '_')
+            return false;
+    return name.len > 0;
+}
+
+static struct slice method_of(const struct wire_head *head)
+{
+    return slice_of(head->bytes.ptr, slice_find(head->bytes, ' '));
+}
+
 static llhttp_errno_t execute(llhttp_t *parser, const struct wire_head *head, bool known)
 {
     struct slice bytes = head->bytes;
     if (!known) {
         llhttp_execute(parser, "POST", 4);
-        bytes = slice_skip(bytes, slice_find(bytes, ' '));
+        bytes = slice_skip(bytes, method_of(head).len);
     }
     return llhttp_execute(parser, bytes.ptr, bytes.len);
 }
@@ -144,7 +158,7 @@ static enum wire_verdict read_with(const llhttp_settings_t *settings, const stru
     parser.data = &reading;
     llhttp_errno_t code = execute(&parser, head, known);
     if (code == HPE_INVALID_METHOD && known)
-        return read_with(settings, head, false);
+        return may_be_method(method_of(head)) ? read_with(settings, head, false) : WIRE_NOT_IMPLEMENTED;
     if (code != HPE_PAUSED || llhttp_get_error_pos(&parser) != head->bytes.ptr + head->bytes.len)
         return WIRE_BAD;
     return agrees(&reading, &parser) ? WIRE_OK : WIRE_BAD;
@@ -166,6 +180,8 @@ bool wire_settle(struct wire_head *head, struct arena *arena, struct http_fields
     size_t size = head->count * sizeof(*head->fields);
     enum wire_verdict verdict = wire_read_again(head);
 
+    if (verdict == WIRE_NOT_IMPLEMENTED)
+        return wire_refuse(head, verdict, "no method looks like that");
     if (verdict != WIRE_OK)
         return wire_refuse(head, verdict, "the head can be read in two ways");
     if (head->count == 0)

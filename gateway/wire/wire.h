@@ -27,7 +27,7 @@ enum wire_verdict {
     WIRE_BAD,             /* 400: malformed, or open to two readings */
     WIRE_TOO_MANY_FIELDS, /* 431 */
     WIRE_VERSION,         /* 505: not HTTP/1.0 or HTTP/1.1 */
-    WIRE_NOT_IMPLEMENTED, /* 501: codings besides chunked; CONNECT, TRACE */
+    WIRE_NOT_IMPLEMENTED, /* 501: codings besides chunked; CONNECT, TRACE, methods not in capitals */
     WIRE_NOMEM,
 };
 

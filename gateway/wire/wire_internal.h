@@ -69,7 +69,8 @@ bool wire_settle(struct wire_head *head, struct arena *arena, struct http_fields
 /* RFC 9112 9.3, as far as the head tells. */
 bool wire_persists(const struct wire_head *head);
 
-/* Does llhttp read in head->bytes exactly what the guard noted in *head? WIRE_OK or WIRE_BAD. */
+/* Does llhttp read in head->bytes exactly what the guard noted in *head? WIRE_NOT_IMPLEMENTED: no method
+ * is written like that. */
 enum wire_verdict wire_read_again(const struct wire_head *head);
 
 /* Bytes of a path with an optional query, every '%' with its two digits. */

@@ -275,3 +275,42 @@ def test_a_slow_reader_hurts_no_other(gateway, origin):
         assert slow.recv(10)
         assert gateway.get("/crm/people/1").content == body
     assert len(origin.seen) == 1
+
+
+@pytest.mark.threads
+def test_a_304_without_vary_is_for_its_own_variant_only(make_gateway, origin):
+    """A request for another language stands on the flight that revalidates this one."""
+    go_on = threading.Event()
+    go_on.set()
+
+    def answer(seen):
+        go_on.wait(30)
+        fields = {"ETag": '"same"'}
+        if '"same"' in seen.all("If-None-Match"):
+            return 304, fields, b""
+        return 200, {**fields, "Vary": "Accept-Language"}, seen.all("Accept-Language")[0].encode()
+    origin.answer = answer
+    gateway = make_gateway({"crm": {"url": origin.url}}, cache={"default": {"ttl": "5s", "ttl_uncovered": "5s", "stale_while_revalidate": "0s"}})
+    gateway.map("acme", "cred-acme", apis=["crm"])
+
+    def ask(language):
+        return gateway_get(gateway, language)
+    assert ask("de").content == b"de"
+    gateway.jump(10)
+    go_on.clear()
+    before = len(origin.seen)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        first = pool.submit(ask, "de")
+        wait_for(lambda: len(origin.seen) > before, what="the revalidation")
+        others = [pool.submit(ask, "en") for _ in range(6)]
+        wait_for(lambda: connections(gateway) >= 7, what="the others' connections")
+        for _ in range(16):  # what comes later, on either worker, is answered: so all have been read
+            gateway.raw(b"GET /none HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\nConnection: close\r\n\r\n")
+        go_on.set()
+        assert first.result(30).content == b"de"
+        assert [other.result(30).content for other in others] == [b"en"] * 6
+
+
+def gateway_get(gateway, language):
+    """On a connection of its own."""
+    return requests.get(gateway.data + "/crm/people", headers={"X-Tenant-Id": "acme", "Accept-Language": language, "Connection": "close"}, timeout=30)
