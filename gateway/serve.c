@@ -10,16 +10,14 @@
 #include "assemble.h"
 #include "base/clock.h"
 #include "base/pulse.h"
-#include "caller/caller.h"
 #include "callers.h"
-#include "credential/credential.h"
 #include "demo.h"
 #include "handover.h"
-#include "idempotency/idempotency.h"
 #include "inherit.h"
 #include "janitor.h"
 #include "limit/limit.h"
 #include "process.h"
+#include "rooms.h"
 #include "worker.h"
 
 enum {
@@ -27,28 +25,13 @@ enum {
     HANDOVER_IDLE_MS = 2000, /* kept connections have it left for one more request, whose answer ends them */
 };
 
-static const char *const tables[] = {CREDENTIAL_TABLES, WEBHOOK_TABLES,     CALLER_TABLES,
-                                     OUTBOX_TABLES,     IDEMPOTENCY_TABLES, NULL};
-enum {
-    WEBHOOK_TABLE = CREDENTIAL_TABLE_COUNT,
-    CALLER_TABLE = WEBHOOK_TABLE + sizeof((const char *[]){WEBHOOK_TABLES}) / sizeof(const char *),
-    OUTBOX_TABLE = CALLER_TABLE + sizeof((const char *[]){CALLER_TABLES}) / sizeof(const char *),
-    IDEMPOTENCY_TABLE = OUTBOX_TABLE + sizeof((const char *[]){OUTBOX_TABLES}) / sizeof(const char *)
-};
-
 struct gateway {
     const struct cli_serve *options;
     struct generation *generation;
     struct demo *demo; /* the stand-in of --sandbox, or NULL */
-    struct store *store;
-    struct outbox *outbox;
+    struct rooms rooms;
     struct relay *relay;
-    struct cache *cache;
     struct janitor janitor; /* from run() on */
-    struct token_ring *tokens;
-    struct limit *limit;
-    struct pipeline_shared *shared;
-    struct link_shared *link_shared;
     struct worker *workers;
     struct admin_worker *shown;
     unsigned worker_count; /* those with listeners; one more stands behind them, for what is in no hurry */
@@ -72,40 +55,6 @@ struct gateway {
  * -------------------------------------------------------------------------------------------------------------
  */
 
-static int open_store(struct gateway *g, struct fault *fault)
-{
-    char path[4096];
-    const char *dir = g->demo ? demo_data_dir(g->demo) : g->generation->config->data_dir;
-    if (snprintf(path, sizeof path, "%s/state", dir) >= (int)sizeof path)
-        return fault_set(fault, ERR_INVALID, "data_dir: the path is too long");
-    struct store_options options = {.path = path, .tables = tables};
-    return store_open(&g->store, &options, fault);
-}
-
-/* The cache's copy on disk. Whatever is wrong with it, the gateway goes on without. */
-static void open_warm(struct gateway *g)
-{
-    char path[4096];
-    struct fault fault = {""};
-    const struct config *config = g->generation->config;
-    struct cache_warm_options options = {path, assemble_warm_size(config)};
-    if (!g->cache || g->demo) /* what a sandbox knew is gone with it */
-        return;
-    if (snprintf(path, sizeof path, "%s/cache", config->data_dir) >= (int)sizeof path)
-        fault_set(&fault, ERR_INVALID, "data_dir: the path is too long");
-    else if (options.size == 0 && store_discard(path, &fault) == 0)
-        return;
-    else if (options.size > 0 && cache_warm_open(g->cache, &options, &fault) == 0)
-        return;
-    log_message(LOG_WARN, "cache_copy_missing", "the cache does not survive a restart: %s", fault.text);
-}
-
-static void configure_outbox(struct gateway *g, const struct generation *generation)
-{
-    struct outbox_bounds bounds = assemble_outbox(generation->config);
-    outbox_configure(g->outbox, generation->audience, &bounds);
-}
-
 static struct subscribe *subscriptions_of(const struct gateway *g)
 {
     return g->workers[g->worker_count].subscribe;
@@ -123,35 +72,6 @@ static void on_changed(void *owner, struct slice tenant)
         subscribe_sync(subscribe, tenant);
 }
 
-static int open_rooms(struct gateway *g, struct fault *fault)
-{
-    const struct config *config = g->generation->config;
-    struct cache_options cache = assemble_cache(config);
-    struct token_options token = assemble_token(config, buf_slice(&g->generation->client_secret));
-    struct limit_options limit = assemble_limit(config);
-    const struct link_news news = {g, on_changed, on_deleted};
-    int error = open_store(g, fault);
-    if (error)
-        return error;
-    g->cache = cache_create(&cache);
-    if (g->cache && g->sockets.generations >= 0 && cache_join(g->cache, g->sockets.generations))
-        log_message(LOG_WARN, "handover", "what the old process hears while it ends is not heard here");
-    if (g->sockets.channel < 0)
-        open_warm(g); /* else it still is our predecessor's */
-    g->outbox = outbox_create(g->store, OUTBOX_TABLE);
-    g->tokens = token_ring_create(&token);
-    g->limit = limit_create(&limit);
-    bool good = g->cache && g->outbox && g->tokens && g->limit;
-    g->shared = good ? pipeline_shared_create(g->cache, g->tokens, g->store, g->limit, CALLER_TABLE,
-                                              IDEMPOTENCY_TABLE)
-                     : NULL;
-    g->link_shared = g->shared ? link_shared_create(g->store, g->cache, g->tokens, &news) : NULL;
-    if (!g->link_shared)
-        return fault_set(fault, ERR_NOMEM, "out of memory at start");
-    configure_outbox(g, g->generation);
-    return 0;
-}
-
 static unsigned all_workers(const struct gateway *g)
 {
     return g->worker_count + 1;
@@ -163,9 +83,9 @@ static void on_watch(void *owner, struct slice tenant, struct slice credential_i
     subscribe_want(owner, tenant, credential_id, api);
 }
 
-static int make_subscriptions(struct gateway *g, const struct worker_rooms *rooms, struct fault *fault)
+static int make_subscriptions(struct gateway *g, struct fault *fault)
 {
-    if (worker_subscribe(&g->workers[g->worker_count], rooms, g->generation))
+    if (worker_subscribe(&g->workers[g->worker_count], &g->rooms, g->generation))
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
     const struct pipeline_watcher watcher = {subscriptions_of(g), on_watch};
     for (unsigned i = 0; i < all_workers(g); i++)
@@ -175,7 +95,6 @@ static int make_subscriptions(struct gateway *g, const struct worker_rooms *room
 
 static int make_workers(struct gateway *g, struct fault *fault)
 {
-    struct worker_rooms rooms = {g->store, g->outbox, g->cache, g->shared, g->link_shared, WEBHOOK_TABLE};
     g->workers = calloc(all_workers(g), sizeof *g->workers);
     g->shown = calloc(all_workers(g), sizeof *g->shown);
     if (!g->workers || !g->shown)
@@ -183,7 +102,7 @@ static int make_workers(struct gateway *g, struct fault *fault)
     for (unsigned i = 0; i < all_workers(g); i++) {
         struct worker *worker = &g->workers[i];
         bool listens = i < g->worker_count;
-        int error = worker_init(worker, &rooms, g->generation,
+        int error = worker_init(worker, &g->rooms, g->generation,
                                 listens ? g->sockets.listeners[INHERIT_DATA].fds[i] : -1,
                                 listens ? g->sockets.listeners[INHERIT_WEBHOOKS].fds[i] : -1, fault);
         if (error)
@@ -191,7 +110,7 @@ static int make_workers(struct gateway *g, struct fault *fault)
         g->shown[i] = (struct admin_worker){worker->pipeline, worker->upstream, worker->webhook, worker->data,
                                             worker->loop};
     }
-    return make_subscriptions(g, &rooms, fault);
+    return make_subscriptions(g, fault);
 }
 
 /* --- reload
@@ -209,20 +128,20 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
     for (unsigned i = 0; i < all_workers(g) && !error; i++)
         error = assemble_pipeline(next->config, next->plan, &settings[i], fault);
     if (!error)
-        error = token_ring_configure(g->tokens, &token); /* tokens of the old secret are gone */
+        error = token_ring_configure(g->rooms.tokens, &token); /* tokens of the old secret are gone */
     if (error) {
         for (unsigned i = 0; i < all_workers(g); i++)
             pipeline_settings_release(settings[i]);
         return error;
     }
-    limit_configure(g->limit, &limit); /* before the workers hear of it: they look who may go now */
+    limit_configure(g->rooms.limit, &limit); /* before the workers hear of it: they look who may go now */
     for (unsigned i = 0; i < all_workers(g); i++)
         if (!worker_reload(&g->workers[i], next, settings[i]))
             log_message(LOG_ERROR, "reload", "out of memory: a worker keeps its old configuration");
-    configure_outbox(g, next);
+    rooms_configure_outbox(&g->rooms, next);
     if (relay_configure(g->relay, next->audience, &relay))
         log_message(LOG_ERROR, "reload", "out of memory: the relay keeps its old configuration");
-    cache_configure(g->cache, &cache);
+    cache_configure(g->rooms.cache, &cache);
     log_setup(next->config->log.level, next->config->log.format);
     return admin_set_token(g->admin, buf_slice(&next->admin_token));
 }
@@ -237,7 +156,7 @@ static int reload(void *owner, struct fault *fault)
     if (next && !config_reloadable(g->generation->config, next->config, fault))
         error = ERR_INVALID;
     if (!error)
-        error = callers_check(next->config, &g->sockets, g->store, CALLER_TABLE, fault);
+        error = callers_check(next->config, &g->sockets, g->rooms.store, ROOMS_CALLER_TABLE, fault);
     if (!error)
         error = put_in_force(g, next, fault);
     process_notify("READY=1");
@@ -269,7 +188,7 @@ static void stop_loops(void *arg)
 {
     struct gateway *g = arg;
     struct store_change last = {.apply = nothing};
-    store_apply(g->store, &last);
+    store_apply(g->rooms.store, &last);
     for (unsigned i = 0; i < all_workers(g); i++)
         loop_stop(g->workers[i].loop);
 }
@@ -369,7 +288,7 @@ static void on_handover_end(void *owner, pid_t child, const char *why)
 static void hand_over(struct gateway *g)
 {
     struct fault fault = {""};
-    g->sockets.generations = cache_share(g->cache);
+    g->sockets.generations = cache_share(g->rooms.cache);
     g->handover.owner = g;
     g->handover.on_end = on_handover_end;
     if (g->draining)
@@ -390,9 +309,9 @@ static void on_predecessor_gone(void *owner)
     struct gateway *g = owner;
     if (g->draining)
         return;
-    open_warm(g);
-    janitor_ask(&g->janitor);   /* what of it has to go */
-    outbox_announce(g->outbox); /* what the other took in last */
+    rooms_open_warm(&g->rooms, g->generation->config);
+    janitor_ask(&g->janitor);         /* what of it has to go */
+    outbox_announce(g->rooms.outbox); /* what the other took in last */
     log_message(LOG_INFO, "handover-complete", "the old process has ended");
 }
 
@@ -426,7 +345,7 @@ static void on_signal(void *owner, int number)
 static int make_relay(struct gateway *g, struct fault *fault)
 {
     struct relay_settings settings = assemble_relay(g->generation->config);
-    g->relay = relay_create(g->workers[0].loop, g->outbox, g->generation->audience, &settings);
+    g->relay = relay_create(g->workers[0].loop, g->rooms.outbox, g->generation->audience, &settings);
     return g->relay ? 0 : fault_set(fault, ERR_NOMEM, "the outbox cannot be read, or out of memory");
 }
 
@@ -434,14 +353,14 @@ static int make_admin(struct gateway *g, struct fault *fault)
 {
     struct admin_options options = {
         .loop = g->workers[0].loop,
-        .store = g->store,
-        .caller_table = CALLER_TABLE,
-        .cache = g->cache,
-        .tokens = g->tokens,
-        .limit = g->limit,
+        .store = g->rooms.store,
+        .caller_table = ROOMS_CALLER_TABLE,
+        .cache = g->rooms.cache,
+        .tokens = g->rooms.tokens,
+        .limit = g->rooms.limit,
         .link = g->workers[0].link,
-        .link_shared = g->link_shared,
-        .outbox = g->outbox,
+        .link_shared = g->rooms.link_shared,
+        .outbox = g->rooms.outbox,
         .relay = g->relay,
         .workers = g->shown,
         .worker_count = g->worker_count,
@@ -490,6 +409,7 @@ static void log_ready(const struct gateway *g)
 
 static int start(struct gateway *g, struct fault *fault)
 {
+    const struct link_news news = {g, on_changed, on_deleted};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned wanted = g->generation->config->workers;
     g->worker_count = wanted ? wanted : cores > 0 ? (unsigned)cores : 1;
@@ -501,9 +421,9 @@ static int start(struct gateway *g, struct fault *fault)
     }
     int error = inherit_open(&g->sockets, g->generation->config, g->worker_count, fault);
     if (!error)
-        error = open_rooms(g, fault);
+        error = rooms_open(&g->rooms, g->generation, g->demo, &g->sockets, &news, fault);
     if (!error) {
-        error = callers_check(g->generation->config, &g->sockets, g->store, CALLER_TABLE, fault);
+        error = callers_check(g->generation->config, &g->sockets, g->rooms.store, ROOMS_CALLER_TABLE, fault);
         g->refused = error == ERR_DENIED;
     }
     if (!error)
@@ -515,7 +435,7 @@ static int start(struct gateway *g, struct fault *fault)
     if (!error && workers_watch(&g->pulse, g->watchdog_ms, g->workers, all_workers(g)))
         error = fault_set(fault, ERR_NOMEM, "out of memory at start");
     if (!error && g->demo)
-        error = demo_start(g->demo, g->store, g->sockets.listeners[INHERIT_DATA].fds[0],
+        error = demo_start(g->demo, g->rooms.store, g->sockets.listeners[INHERIT_DATA].fds[0],
                            g->sockets.listeners[INHERIT_WEBHOOKS].fds[0], fault);
     return error;
 }
@@ -527,13 +447,7 @@ static void take_down(struct gateway *g)
     pulse_deinit(&g->pulse);
     for (unsigned i = 0; i < all_workers(g); i++)
         worker_deinit(&g->workers[i]);
-    link_shared_destroy(g->link_shared);
-    pipeline_shared_destroy(g->shared);
-    limit_destroy(g->limit);
-    token_ring_destroy(g->tokens);
-    cache_destroy(g->cache);
-    outbox_destroy(g->outbox);
-    store_close(g->store);
+    rooms_close(&g->rooms);
     demo_destroy(g->demo);
     upstream_global_deinit();
     generation_release(g->generation);
@@ -551,7 +465,7 @@ static int relieve(struct gateway *g)
 static int run(struct gateway *g)
 {
     /* Before the workers: they ask it. */
-    if (!janitor_start(&g->janitor, g->cache, g->store))
+    if (!janitor_start(&g->janitor, g->rooms.cache, g->rooms.store))
         log_message(LOG_WARN, "cache_not_swept",
                     "out of memory or threads: what the cache keeps of a deleted credential stays");
     for (unsigned i = 1; i < all_workers(g); i++)

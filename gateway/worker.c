@@ -13,7 +13,7 @@ enum { STOP_LOOK_MS = 20 };
 
 struct making {
     struct worker *worker;
-    const struct worker_rooms *rooms;
+    const struct rooms *rooms;
 };
 
 static int make_webhook(const struct webhook_options *options, void *arg)
@@ -50,7 +50,7 @@ static void on_events(void *owner, struct server_exchange *x, struct slice tenan
     webhook_stream_open(((struct worker *)owner)->webhook, x, tenant);
 }
 
-static int build(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
+static int build(struct worker *worker, const struct rooms *rooms, const struct generation *generation,
                  struct fault *fault)
 {
     const struct config *config = generation->config;
@@ -69,9 +69,9 @@ static int build(struct worker *worker, const struct worker_rooms *rooms, const 
         return fault_set(fault, ERR_NOMEM, "a worker could not be made: out of memory");
     }
     struct making making = {worker, rooms};
-    error = assemble_webhook(config, buf_slice(&generation->client_secret),
-                             buf_slice(&generation->previous_secret), rooms->webhook_table, make_webhook,
-                             &making);
+    error =
+        assemble_webhook(config, buf_slice(&generation->client_secret),
+                         buf_slice(&generation->previous_secret), ROOMS_WEBHOOK_TABLE, make_webhook, &making);
     if (!error)
         error = assemble_link(config, make_link, &making);
     return error ? fault_set(fault, error, "a worker could not be made: %s", error_text(error)) : 0;
@@ -82,11 +82,10 @@ static void on_ready(void *owner, struct slice credential_id)
     pipeline_ready(owner, credential_id);
 }
 
-int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
+int worker_init(struct worker *worker, const struct rooms *rooms, const struct generation *generation,
                 int data_fd, int webhooks_fd, struct fault *fault)
 {
     memset(worker, 0, sizeof *worker);
-    worker->webhook_table = rooms->webhook_table;
     int error = build(worker, rooms, generation, fault);
     if (error) {
         if (data_fd >= 0)
@@ -116,8 +115,7 @@ int worker_init(struct worker *worker, const struct worker_rooms *rooms, const s
     return 0;
 }
 
-int worker_subscribe(struct worker *worker, const struct worker_rooms *rooms,
-                     const struct generation *generation)
+int worker_subscribe(struct worker *worker, const struct rooms *rooms, const struct generation *generation)
 {
     struct rollout_door door = pipeline_door(worker->pipeline);
     struct subscribe_options options = assemble_subscribe(generation->config, generation->plan);
@@ -169,7 +167,7 @@ static void run_update(struct loop_task *task)
     server_configure(worker->data, &data);
     server_configure(worker->webhooks, &webhooks);
     if (assemble_webhook(config, buf_slice(&update->generation->client_secret),
-                         buf_slice(&update->generation->previous_secret), worker->webhook_table, use_webhook,
+                         buf_slice(&update->generation->previous_secret), ROOMS_WEBHOOK_TABLE, use_webhook,
                          worker->webhook))
         log_message(LOG_ERROR, "reload", "out of memory: the webhook receiver keeps its old configuration");
     if (assemble_link(config, use_link, worker->link))

@@ -9,6 +9,7 @@
 #include "generation.h"
 #include "link/link.h"
 #include "pipeline/pipeline.h"
+#include "rooms.h"
 #include "server/server.h"
 #include "upstream/upstream.h"
 #include "webhook/subscribe.h"
@@ -23,7 +24,6 @@ struct worker {
     struct link *link;
     struct subscribe *subscribe; /* NULL: it is another worker's */
     struct server *data, *webhooks;
-    int webhook_table;
 
     /* stopping */
     struct loop_task stop_task;
@@ -34,21 +34,12 @@ struct worker {
     void (*on_stopped)(void *owner, struct worker *worker); /* on the worker's loop */
 };
 
-struct worker_rooms {
-    struct store *store;
-    struct outbox *outbox;
-    struct cache *cache;
-    struct pipeline_shared *shared;
-    struct link_shared *link_shared;
-    int webhook_table;
-};
-
 /* Builds what belongs to the worker. Descriptors of -1: nobody comes from outside. On an error nothing has to
  * be undone but worker_deinit. The descriptors are taken over. */
-int worker_init(struct worker *worker, const struct worker_rooms *rooms, const struct generation *generation,
+int worker_init(struct worker *worker, const struct rooms *rooms, const struct generation *generation,
                 int data_fd, int webhooks_fd, struct fault *fault) MUST_CHECK;
 /* The reconciler of the gateway's subscriptions runs on this worker. ERR_NOMEM. */
-int worker_subscribe(struct worker *worker, const struct worker_rooms *rooms,
+int worker_subscribe(struct worker *worker, const struct rooms *rooms,
                      const struct generation *generation) MUST_CHECK;
 /* After its loop has ended, or was never run. */
 void worker_deinit(struct worker *worker);
