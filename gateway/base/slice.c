@@ -98,6 +98,21 @@ bool slice_equal_secret(struct slice a, struct slice b)
     return differs == 0;
 }
 
+static bool is_alnum(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool slice_is_name(struct slice s, size_t max, const char *extra)
+{
+    if (s.len == 0 || s.len > max)
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (!is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr(extra, s.ptr[i]) == NULL))
+            return false;
+    return true;
+}
+
 size_t slice_utf8_length(struct slice text)
 {
     const unsigned char *s = (const unsigned char *)text.ptr;

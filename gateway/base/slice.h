@@ -78,6 +78,9 @@ size_t slice_utf8_length(struct slice s);
 /* Glob with '*' only (any run of bytes, also none); everything else is literal. Linear in s.len * stars. */
 bool slice_glob(struct slice pattern, struct slice s);
 
+/* Is it 1 to max ASCII letters, digits and characters of `extra`? */
+bool slice_is_name(struct slice s, size_t max, const char *extra);
+
 /* Equality whose time depends on the lengths alone: for secrets and signatures. */
 bool slice_equal_secret(struct slice a, struct slice b);
 

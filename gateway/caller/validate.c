@@ -3,29 +3,13 @@
 
 enum { STARS_MAX = 8, RATE_MAX = 1000 * 1000 * 1000 };
 
-static bool is_alnum(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* 1 to max of letters, digits and the extra characters. */
-static bool is_name(struct slice s, size_t max, const char *extra)
-{
-    if (s.len == 0 || s.len > max)
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr(extra, s.ptr[i]) == NULL))
-            return false;
-    return true;
-}
-
 /* Each star costs a pass over the tenant, on every request. */
 static bool is_pattern(struct slice s)
 {
     size_t stars = 0;
     for (size_t i = 0; i < s.len; i++)
         stars += s.ptr[i] == '*';
-    return stars <= STARS_MAX && is_name(s, CALLER_TENANT_MAX, "._:@-*");
+    return stars <= STARS_MAX && slice_is_name(s, CALLER_TENANT_MAX, "._:@-*");
 }
 
 static bool is_api(struct slice s)
@@ -33,7 +17,7 @@ static bool is_api(struct slice s)
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] >= 'A' && s.ptr[i] <= 'Z')
             return false;
-    return slice_equal(s, SLICE("*")) || is_name(s, CALLER_API_MAX, "-");
+    return slice_equal(s, SLICE("*")) || slice_is_name(s, CALLER_API_MAX, "-");
 }
 
 /* Methods are told apart by case (RFC 9110 9.1), and all that exist are in capitals: "get" would never match.
@@ -43,7 +27,7 @@ static bool is_method(struct slice s)
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] >= 'a' && s.ptr[i] <= 'z')
             return false;
-    return slice_equal(s, SLICE("*")) || is_name(s, CALLER_METHOD_MAX, "-_");
+    return slice_equal(s, SLICE("*")) || slice_is_name(s, CALLER_METHOD_MAX, "-_");
 }
 
 /* In the one form in which it is compared: "01000" would never match. */
@@ -110,7 +94,7 @@ int caller_validate(const struct caller_spec *spec, struct fault *fault)
         {"methods", &spec->methods, is_method, "a method in capitals, such as GET, or * alone"},
         {"peers", &spec->peers, is_peer, "uri:…, dns:…, cn:… or uid:1000, at most 255 printable characters"},
     };
-    if (!is_name(spec->name, CALLER_NAME_MAX, "._-"))
+    if (!slice_is_name(spec->name, CALLER_NAME_MAX, "._-"))
         return fault_set(fault, ERR_INVALID, "name: must be 1 to %d of A-Z a-z 0-9 . _ -", CALLER_NAME_MAX);
     if (spec->rate.len > 0 && !rate_read(spec->rate, &rate))
         return fault_set(fault, ERR_INVALID, "rate: must be a whole number and /s, /m or /h, such as 100/s");

@@ -132,6 +132,8 @@ enum { CLI_CALLER_TABLE = CREDENTIAL_TABLE_COUNT };
  * then. */
 int cli_mapping_open(struct cli_mapping *mapping, struct cli_call *call, bool read_only);
 void cli_mapping_close(struct cli_mapping *mapping);
+/* One change, the store opened and closed for it. CLI_OK, or the exit status, all told. */
+int cli_mapping_apply(struct cli_call *call, struct store_change *change, const char *(*reason)(int outcome));
 /* Why a change was refused, for people. */
 const char *cli_mapping_reason(int outcome);
 /* NULL: out of memory. All that there is, as the admin listener shows it. */

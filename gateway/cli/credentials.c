@@ -54,18 +54,6 @@ static struct credential_patch patch_of(const struct cli_call *call)
     return patch;
 }
 
-/* CLI_OK, or told. */
-static int apply(struct cli_call *call, struct credential_change *change)
-{
-    struct cli_mapping mapping;
-    int status = cli_mapping_open(&mapping, call, false);
-    if (status != CLI_OK)
-        return status;
-    int error = store_apply(mapping.store, &change->change);
-    cli_mapping_close(&mapping);
-    return error ? cli_fail(call->command, "%s", cli_mapping_reason(error)) : CLI_OK;
-}
-
 int cli_credentials_put(struct cli_call *call)
 {
     struct credential_change change = {0};
@@ -76,7 +64,7 @@ int cli_credentials_put(struct cli_call *call)
     if (credential_change_put(&change, slice_from(call->args[0]), slice_from(call->args[1]), &patch,
                               clock_wall_ms(), &fault))
         return cli_usage(call->command, "%s", fault.text);
-    int status = apply(call, &change);
+    int status = cli_mapping_apply(call, &change.change, cli_mapping_reason);
     return status == CLI_OK ? show(call, &change.result) : status;
 }
 
@@ -85,7 +73,7 @@ int cli_credentials_delete(struct cli_call *call)
     struct credential_change change = {0};
     if (credential_change_delete(&change, slice_from(call->args[0]), slice_from(call->args[1])))
         return cli_usage(call->command, "no tenant or credential can be called that");
-    int status = apply(call, &change);
+    int status = cli_mapping_apply(call, &change.change, cli_mapping_reason);
     if (status != CLI_OK)
         return status;
     /* Should it come back, nothing from before may be served. */

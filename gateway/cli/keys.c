@@ -64,17 +64,6 @@ static const char *reason(int outcome)
     }
 }
 
-static int apply(struct cli_call *call, struct caller_change *change)
-{
-    struct cli_mapping mapping;
-    int status = cli_mapping_open(&mapping, call, false);
-    if (status != CLI_OK)
-        return status;
-    int error = store_apply(mapping.store, &change->change);
-    cli_mapping_close(&mapping);
-    return error ? cli_fail(call->command, "%s", reason(error)) : CLI_OK;
-}
-
 /* --- create ----------------------------------------------------------------------------------------------
  */
 
@@ -121,7 +110,7 @@ int cli_keys_create(struct cli_call *call)
     if (error)
         return error == ERR_INVALID ? cli_usage(call->command, "%s", fault.text)
                                     : cli_fail(call->command, "%s", fault.text);
-    int status = apply(call, &change);
+    int status = cli_mapping_apply(call, &change.change, reason);
     if (status == CLI_OK)
         status = show_made(call, &change);
     caller_change_wipe(&change);
@@ -137,7 +126,7 @@ int cli_keys_revoke(struct cli_call *call)
     if (caller_change_revoke(&change, CLI_CALLER_TABLE, slice_from(call->args[0]), clock_wall_ms()))
         return cli_usage(call->command, "an id is %d characters of 0-9 a-f ('keys list' shows them)",
                          CALLER_ID_LEN);
-    int status = apply(call, &change);
+    int status = cli_mapping_apply(call, &change.change, reason);
     if (status != CLI_OK)
         return status;
     if (call->values[OPTION_JSON])

@@ -36,6 +36,17 @@ void cli_mapping_close(struct cli_mapping *mapping)
     store_close(mapping->store);
 }
 
+int cli_mapping_apply(struct cli_call *call, struct store_change *change, const char *(*reason)(int outcome))
+{
+    struct cli_mapping mapping;
+    int status = cli_mapping_open(&mapping, call, false);
+    if (status != CLI_OK)
+        return status;
+    int error = store_apply(mapping.store, change);
+    cli_mapping_close(&mapping);
+    return error ? cli_fail(call->command, "%s", reason(error)) : CLI_OK;
+}
+
 const char *cli_mapping_reason(int outcome)
 {
     switch (outcome) {

@@ -1,30 +1,14 @@
 /* What a credential's fields may be. Pure. */
 #include "credential/credential_internal.h"
 
-static bool is_alnum(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* 1 to max of letters, digits and the extra characters. */
-static bool is_name(struct slice s, size_t max, const char *extra)
-{
-    if (s.len == 0 || s.len > max)
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr(extra, s.ptr[i]) == NULL))
-            return false;
-    return true;
-}
-
 bool credential_tenant_valid(struct slice tenant)
 {
-    return is_name(tenant, CREDENTIAL_TENANT_MAX, "._:@-");
+    return slice_is_name(tenant, CREDENTIAL_TENANT_MAX, "._:@-");
 }
 
 bool credential_id_valid(struct slice id)
 {
-    return is_name(id, CREDENTIAL_ID_MAX, "-._~:");
+    return slice_is_name(id, CREDENTIAL_ID_MAX, "-._~:");
 }
 
 static bool is_api_name(struct slice s)
@@ -32,7 +16,7 @@ static bool is_api_name(struct slice s)
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] >= 'A' && s.ptr[i] <= 'Z')
             return false;
-    return is_name(s, CREDENTIAL_API_NAME_MAX, "-");
+    return slice_is_name(s, CREDENTIAL_API_NAME_MAX, "-");
 }
 
 static bool is_app_key(struct slice s)

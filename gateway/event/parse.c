@@ -9,21 +9,6 @@ enum { API_MAX = 32, NUMBER_MAX = 21 };
 
 /* --- checks ------------------------------------------------------------------------------------------- */
 
-static bool is_name_byte(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("-_.:", c));
-}
-
-static bool is_name(struct slice name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        if (!is_name_byte(name.ptr[i]))
-            return false;
-    }
-    return true;
-}
-
 /* A member that has to be a string of 1 to EVENT_TEXT_MAX bytes. */
 static int read_text(const json_t *root, const char *key, struct slice *out, struct fault *fault)
 {
@@ -134,7 +119,7 @@ static int read_event(struct event *event, const json_t *root, struct fault *fau
     int rc = read_text(root, "eventId", &event->id, fault);
     if (rc == 0)
         rc = read_text(root, "event", &event->name, fault);
-    if (rc == 0 && !is_name(event->name))
+    if (rc == 0 && !slice_is_name(event->name, EVENT_TEXT_MAX, "-_.:"))
         rc = fault_set(fault, ERR_SYNTAX, "event: not the name of an event");
     return rc == 0 ? read_rest(event, root, fault) : rc;
 }

@@ -56,16 +56,8 @@ static void on_collected(struct server_exchange *x, enum problem problem, struct
 {
     struct webhook *webhook = x->user;
     struct fault fault = {""};
-    if (problem != PROBLEM_COUNT) {
-        webhook_count(&webhook->stats.malformed);
-        server_problem(x, problem, "", "", "the body could not be taken");
+    if (!webhook_believes(webhook, x, problem, body))
         return;
-    }
-    if (!webhook_is_genuine(webhook, x, body)) {
-        webhook_count(&webhook->stats.unauthenticated);
-        server_problem(x, PROBLEM_UNAUTHENTICATED, "", "", "X-Rollout-Signature is missing or wrong");
-        return;
-    }
     json_t *root = json_read(body, webhook->options.body_max, &fault);
     if (!json_is_object(root)) {
         webhook_count(&webhook->stats.malformed);

@@ -343,7 +343,7 @@ static void take_event(struct server_exchange *x, struct event *event)
 }
 
 /* By either secret, both always tried: the time does not tell which one it was. */
-bool webhook_is_genuine(const struct webhook *webhook, const struct server_exchange *x, struct slice body)
+static bool is_genuine(const struct webhook *webhook, const struct server_exchange *x, struct slice body)
 {
     const struct webhook_options *options = &webhook->options;
     const struct http_fields *fields = &x->request.fields;
@@ -353,20 +353,27 @@ bool webhook_is_genuine(const struct webhook *webhook, const struct server_excha
     return http_count(fields, FIELD_X_ROLLOUT_SIGNATURE) == 1 && (present || previous);
 }
 
+bool webhook_believes(struct webhook *webhook, struct server_exchange *x, enum problem problem,
+                      struct slice body)
+{
+    if (problem != PROBLEM_COUNT) {
+        webhook_count(&webhook->stats.malformed);
+        server_problem(x, problem, "", "", "the body could not be taken");
+        return false;
+    }
+    if (is_genuine(webhook, x, body))
+        return true;
+    webhook_count(&webhook->stats.unauthenticated);
+    server_problem(x, PROBLEM_UNAUTHENTICATED, "", "", "X-Rollout-Signature is missing or wrong");
+    return false;
+}
+
 static void on_collected(struct server_exchange *x, enum problem problem, struct slice body)
 {
     struct arrival *arrival = x->user;
     struct webhook *webhook = arrival->webhook;
-    if (problem != PROBLEM_COUNT) {
-        webhook_count(&webhook->stats.malformed);
-        server_problem(x, problem, "", "", "the body could not be taken");
+    if (!webhook_believes(webhook, x, problem, body))
         return;
-    }
-    if (!webhook_is_genuine(webhook, x, body)) {
-        webhook_count(&webhook->stats.unauthenticated);
-        server_problem(x, PROBLEM_UNAUTHENTICATED, "", "", "X-Rollout-Signature is missing or wrong");
-        return;
-    }
     struct event event;
     struct fault fault = {""};
     if (event_parse(&event, body, &fault)) {

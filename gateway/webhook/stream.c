@@ -322,17 +322,6 @@ static bool query_value(struct server_exchange *x, struct slice name, struct sli
     return good;
 }
 
-static bool is_glob(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && (c == '\0' || !strchr("*-_.:", c)))
-            return false;
-    }
-    return text.len > 0 && text.len <= EVENT_TEXT_MAX;
-}
-
 /* "people*,notesCreated". False: malformed, or too many. */
 static bool take_globs(struct stream *stream)
 {
@@ -342,7 +331,8 @@ static bool take_globs(struct stream *stream)
     for (bool more = true; more;) {
         struct buf text;
         more = slice_cut(rest, ',', &one, &rest);
-        char *storage = is_glob(one) ? arena_alloc(&stream->x->arena, one.len) : NULL;
+        char *storage =
+            slice_is_name(one, EVENT_TEXT_MAX, "*-_.:") ? arena_alloc(&stream->x->arena, one.len) : NULL;
         if (!storage || stream->glob_count == GLOBS)
             return false;
         buf_init_fixed(&text, storage, one.len);

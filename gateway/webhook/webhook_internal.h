@@ -29,8 +29,9 @@ static inline void webhook_count(_Atomic uint64_t *counter)
                           memory_order_relaxed);
 }
 
-/* Is the body signed by Rollout? */
-bool webhook_is_genuine(const struct webhook *webhook, const struct server_exchange *x, struct slice body);
+/* The body is there, or the problem: is it signed by Rollout? Counts and answers itself when it is false. */
+bool webhook_believes(struct webhook *webhook, struct server_exchange *x, enum problem problem,
+                      struct slice body);
 
 /* ready.c */
 /* Is it for the account's callback rather than a credential's events? Then it is taken from here. */

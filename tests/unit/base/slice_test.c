@@ -170,6 +170,22 @@ static void glob_does_not_explode(void **state)
     assert_true(slice_glob(slice_of(pattern, 201), slice_of(s, sizeof s)));
 }
 
+static void knows_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *s, *extra;
+        bool good;
+    } rows[] = {
+        {"", "-", false},         {"a", "", true},         {"azAZ09", "", true}, {"12345678", "", true},
+        {"123456789", "", false}, {"a-b", "-", true},      {"a-b", "", false},   {"a_b", "-.", false},
+        {"a b", "-", false},      {"\xC3\xA4", "", false}, {"*", "*", true},     {"a\n", "-", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(slice_is_name(text(rows[i].s), 8, rows[i].extra), rows[i].good);
+    assert_false(slice_is_name(slice_of("a\0b", 3), 8, "-")); /* the end of `extra` is none of it */
+}
+
 static void compares_secrets(void **state)
 {
     (void)state;
@@ -197,7 +213,7 @@ int main(void)
         cmocka_unit_test(trims_spaces_and_tabs_only), cmocka_unit_test(finds_and_cuts),
         cmocka_unit_test(reads_strict_decimals),      cmocka_unit_test(matches_globs),
         cmocka_unit_test(glob_does_not_explode),      cmocka_unit_test(compares_secrets),
-        cmocka_unit_test(skips_nothing_of_nothing),
+        cmocka_unit_test(skips_nothing_of_nothing),   cmocka_unit_test(knows_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
