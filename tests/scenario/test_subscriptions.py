@@ -273,12 +273,18 @@ def test_killed_in_the_middle_the_next_run_brings_it_to_an_end(start, rollout):
     gateway = start(webhooks={"events": []})
     mapped = gateway.map("acme", "cred", apis=["crm"])
     for stop_after in (2, 5, 9, 17):
-        reached = threading.Event()
-        rollout.on_create = lambda body, n=stop_after: reached.set() if len(rollout.of("cred")) >= n else None
+        reached, killed = threading.Event(), threading.Event()
+
+        def on_create(body, n=stop_after, reached=reached, killed=killed):
+            if len(rollout.of("cred")) >= n:
+                reached.set()
+                killed.wait(30)  # or the rest might be there before the kill is
+        rollout.on_create = on_create
         if not gateway.process:
             gateway.start()
         assert reached.wait(30)
         gateway.kill()
+        killed.set()
     rollout.on_create = None
     gateway.start()
     wait_for(lambda: stats(gateway)["walks"] >= 1 and len(rollout.of("cred")) == 37, 30)
