@@ -263,7 +263,8 @@ static bool time_leg(struct leg *leg)
     struct visit *visit = fanout->visit;
     uint64_t now = loop_now(visit->pipeline->loop);
     bool over = fanout->deadline_ms > 0 && now >= fanout->deadline_ms;
-    leg->insider = (struct insider){.caller = visit->caller, .of_client = true, .tls = visit->x->tls};
+    leg->insider = (struct insider){
+        .caller = visit->caller, .of_client = true, .tls = visit->x->tls, .peer = visit->x->peer_name};
     leg->insider.wait_ms = fanout->deadline_ms == 0 ? visit->settings->leg_ms
                            : over                   ? 1
                                                     : fanout->deadline_ms - now;

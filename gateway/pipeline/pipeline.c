@@ -287,7 +287,7 @@ static bool step_credential(struct visit *visit)
 {
     if (visit->api->is_core)
         return true;
-    if (visit->insider && !visit->insider->caller)
+    if (visit->insider && !visit->insider->of_client)
         visit->credential_id = http_value(&visit->x->request.fields, FIELD_X_ROLLOUT_CREDENTIAL_ID);
     if (visit->credential_id.len >
         0) /* the gateway knows itself; it may be one that is not mapped any more */
@@ -490,9 +490,23 @@ void visit_walk_again(struct visit *visit)
         visit_walk_on(visit);
 }
 
+/* Whose request it is a part of: keys of theirs are theirs alone (once.c). Copied, as the maker may leave. */
+static bool step_insider(struct visit *visit)
+{
+    struct server_exchange *x = visit->x;
+    if (!visit->insider || visit->insider->peer.len == 0)
+        return true;
+    x->peer_name = visit->inside.peer = arena_copy(&x->arena, visit->insider->peer);
+    if (x->peer_name.ptr)
+        return true;
+    refuse(visit, PROBLEM_OVERLOADED, "out of memory");
+    return false;
+}
+
 static void walk(struct visit *visit)
 {
-    if (step_caller(visit) && step_route(visit) && step_allowed(visit, visit->api->name))
+    if (step_insider(visit) && step_caller(visit) && step_route(visit) &&
+        step_allowed(visit, visit->api->name))
         visit_walk_on(visit);
 }
 

@@ -141,9 +141,10 @@ struct unready;
 struct insider {
     const struct caller *caller; /* for whom, or NULL */
     bool background;
-    bool of_client;   /* a part of a client's request */
-    bool tls;         /* … and how they came */
-    uint64_t wait_ms; /* how long they wait at most; 0: as long as they say themselves */
+    bool of_client;    /* a part of a client's request */
+    bool tls;          /* … and how they came */
+    struct slice peer; /* … and the name of theirs (peer_name) */
+    uint64_t wait_ms;  /* how long they wait at most; 0: as long as they say themselves */
 };
 
 struct visit {

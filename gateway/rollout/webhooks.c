@@ -78,6 +78,15 @@ static const json_t *items_of(const json_t *root)
     return json_is_array(root) ? root : items;
 }
 
+/* It becomes a part of a request line as it is: a blank or a line end would be the end of it. */
+static bool is_query(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= 0x20 || s.ptr[i] >= 0x7f)
+            return false;
+    return true;
+}
+
 /* The query of the following page; nothing after the last. */
 static int put_next(struct buf *out, const json_t *root, size_t count)
 {
@@ -88,7 +97,7 @@ static int put_next(struct buf *out, const json_t *root, size_t count)
         return url_encode(out, next);
     }
     if (slice_cut(link, '?', &next, &rest) && rest.len > 0)
-        return buf_append_slice(out, rest);
+        return is_query(rest) ? buf_append_slice(out, rest) : ERR_SYNTAX;
     json_int_t offset = json_integer_value(json_object_get(about, "offset"));
     json_int_t total = json_integer_value(json_object_get(about, "total"));
     if (count == 0 || offset < 0 || total <= offset + (json_int_t)count)

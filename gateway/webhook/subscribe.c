@@ -414,8 +414,11 @@ static int use(struct subscribe *s, const struct subscribe_options *options, boo
     *changed = !same_url(url, s->public_url) || !same_plan(plan, s->plan);
     s->interval_ms = options->interval_ms;
     s->bound_ms = options->bound_ms;
-    if (*changed)
-        drop_jobs(s);
+    if (!*changed) { /* jobs go on, and hold on to the plan that they began with */
+        free(url);
+        return 0;
+    }
+    drop_jobs(s);
     event_plan_retain(plan);
     event_plan_release(s->plan);
     free(s->public_url);

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from conftest import Origin, problem_of, wait_for
+from test_tls import authority, listener, trust  # noqa: F401 (authority is a fixture)
 
 JSON = {"Content-Type": "application/json"}
 ALL = {"X-Fanout": "all"}
@@ -344,6 +345,19 @@ def test_each_system_has_its_own_idempotency_key(fan, systems):
     assert "Idempotent-Replayed" not in one.headers, "a key alone is another one"
     results = results_of(fan.request("POST", "/crm/people", headers={**ALL, "Idempotency-Key": "k-1"}, data=b"[]"))
     assert [r["status"] for r in results] == [422] * 3
+
+
+def test_keys_of_two_certificates_do_not_meet(make_gateway, systems, authority):  # noqa: F811
+    gateway = make_gateway({"crm": {"url": systems.origin.url + "/api"}}, listen={"data": listener(authority.issue("server"), authority.file)})
+    gateway.map("acme", "cred-1", app_key="followupboss", apis=["crm"])
+    systems.answers["cred-1"] = lambda seen: (201, JSON, json.dumps({"id": len(systems.seen("cred-1"))}).encode())
+
+    def write(cert):
+        gateway.session.close()
+        trust(gateway, authority, cert)
+        return results_of(gateway.request("POST", "/crm/people", headers={**ALL, "Idempotency-Key": "same"}, data=b"{}"))[0]
+    one, other = (authority.issue(name, name, f"DNS:{name}.internal") for name in ("billing", "search"))
+    assert [write(cert)["body"]["id"] for cert in (one, other, one)] == [1, 2, 1]
 
 
 def test_head_and_purge(fan, systems):

@@ -28,6 +28,9 @@ class Rollout:
         self.reads = 0
         self.calls = []
         self.on_create = None
+        self.held = threading.Event()  # answers to lists of webhooks wait for it
+        self.held.set()
+        self.waiting = 0
         self.origin = Origin(self.answer)
 
     def stop(self):
@@ -61,6 +64,9 @@ class Rollout:
         path, _, query = seen.target.partition("?")
         _, api, _, *rest = path.split("/")
         who = seen.headers.get("X-Rollout-Credential-Id", "")
+        if seen.method == "GET" and rest[0] == "webhooks":
+            self.waiting += 1
+            self.held.wait(60)
         with self.lock:
             if rest[0] == "credentials":
                 found = self.accounts if seen.method == "GET" else {}
@@ -342,6 +348,17 @@ def test_a_reload_adds_and_takes_away_events_and_moves_the_url(start, rollout):
     wanted = sorted(["peopleUpdated", "notesCreated", "notesUpdated", "notesDeleted"])
     wait_for(lambda: rollout.events("cred") == wanted, 30)
     wait_for(lambda: {hook["url"] for hook in rollout.of("cred")} == {"https://moved.example.com/in" + mapped["webhook_path"]}, 30)
+
+
+def test_a_reload_while_rollout_is_being_asked(start, rollout):
+    gateway = start()
+    rollout.held.clear()
+    mapped = gateway.map("acme", "cred", apis=["crm"])
+    wait_for(lambda: rollout.waiting > 0, 30, "the list of webhooks to be asked for")
+    for _ in range(2):
+        assert requests.post(gateway.admin + "/v1/reload", timeout=60).status_code == 200
+    rollout.held.set()
+    wait_settled(rollout, "cred", mapped)
 
 
 def test_a_credential_that_a_front_end_has_connected_is_subscribed_without_a_read(start, rollout):

@@ -38,6 +38,11 @@ static void lists(void **state)
         {"{\"_metadata\":{\"collection\":\"hooks\",\"nextLink\":\"https://r/api/webhooks?offset=1\"},"
          "\"hooks\":[{\"id\":\"1\",\"event\":\"e\",\"url\":\"u\",\"status\":\"active\",\"filters\":null}]}",
          0, "1 e u active;", "offset=1"},
+        /* Nothing of it gets out of the request line. */
+        {"{\"_metadata\":{\"nextLink\":\"https://r/w?a=1 HTTP/1.0\\r\\nX-A: b\"},\"webhooks\":[]}",
+         ERR_SYNTAX, "", ""},
+        {"{\"_metadata\":{\"nextLink\":\"https://r/w?a=1\\nb\"},\"webhooks\":[]}", ERR_SYNTAX, "", ""},
+        {"{\"_metadata\":{\"nextLink\":\"https://r/w?a=\u00e9\"},\"webhooks\":[]}", ERR_SYNTAX, "", ""},
         {"{\"_metadata\":{\"offset\":1,\"total\":3},\"webhooks\":[{\"id\":\"1\",\"event\":\"e\"}]}", 0,
          "1 e ;", "limit=100&offset=2"},
         {"{\"_metadata\":{\"offset\":2,\"total\":3},\"webhooks\":[{\"id\":\"1\",\"event\":\"e\"}]}", 0,
