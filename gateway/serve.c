@@ -150,6 +150,10 @@ static int reload(void *owner, struct fault *fault)
 {
     struct gateway *g = owner;
     int status;
+    if (g->draining) { /* what has ended takes nothing any more */
+        log_message(LOG_WARN, "reload-refused", "this process is ending");
+        return fault_set(fault, ERR_CLOSED, "this process is ending");
+    }
     process_notify_reloading();
     struct generation *next = generation_load(g->options->config, g->demo, &status, fault);
     int error = next ? 0 : ERR_INVALID;
@@ -184,13 +188,31 @@ static int nothing(struct store_change *change, struct store_txn *txn)
 
 /* Everything is closed: what was acknowledged is committed, what was posted to the loops runs before they
  * stop. */
-static void stop_loops(void *arg)
+static void run_all_closed(struct loop_task *task)
 {
-    struct gateway *g = arg;
+    struct gateway *g = container_of(task, struct gateway, all_stopped);
     struct store_change last = {.apply = nothing};
     store_apply(g->rooms.store, &last);
     for (unsigned i = 0; i < all_workers(g); i++)
         loop_stop(g->workers[i].loop);
+}
+
+static void on_worker_closed(void *owner, struct worker *worker)
+{
+    struct gateway *g = owner;
+    (void)worker;
+    if (__atomic_sub_fetch(&g->stopped, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    g->all_stopped.run = run_all_closed;
+    loop_post(g->workers[0].loop, &g->all_stopped);
+}
+
+/* The operator's listener, which shows what the workers have, is closed. */
+static void close_workers(void *arg)
+{
+    struct gateway *g = arg;
+    for (unsigned i = 0; i < all_workers(g); i++)
+        worker_close(&g->workers[i], on_worker_closed);
 }
 
 static void on_relay_closed(void *arg)
@@ -198,7 +220,7 @@ static void on_relay_closed(void *arg)
     struct gateway *g = arg;
     g->relay_closed = true;
     if (g->workers_stopped)
-        server_close(g->admin_server, stop_loops, g);
+        server_close(g->admin_server, close_workers, g);
 }
 
 static void close_relay(struct gateway *g)
@@ -217,7 +239,7 @@ static void run_all_stopped(struct loop_task *task)
     if (!g->relay_closing)
         close_relay(g);
     else if (g->relay_closed)
-        server_close(g->admin_server, stop_loops, g);
+        server_close(g->admin_server, close_workers, g);
 }
 
 static void on_worker_stopped(void *owner, struct worker *worker)

@@ -198,12 +198,6 @@ bool worker_reload(struct worker *worker, struct generation *generation, struct 
 /* --- stopping
  * ------------------------------------------------------------------------------------------------------ */
 
-static void on_upstream_closed(void *arg)
-{
-    struct worker *worker = arg;
-    worker->on_stopped(worker->owner, worker);
-}
-
 static void on_server_closed(void *arg)
 {
     struct worker *worker = arg;
@@ -211,7 +205,7 @@ static void on_server_closed(void *arg)
         return;
     pipeline_attach(worker->pipeline, NULL);
     pipeline_stop(worker->pipeline);
-    upstream_close(worker->upstream, on_upstream_closed, worker);
+    worker->on_stopped(worker->owner, worker);
 }
 
 static void look(struct loop_timer *timer)
@@ -249,6 +243,25 @@ void worker_stop(struct worker *worker, uint64_t within_ms, uint64_t idle_ms, vo
     worker->deadline_ms = within_ms;
     worker->idle_ms = idle_ms;
     worker->stop_task.run = run_stop;
+    loop_post(worker->loop, &worker->stop_task);
+}
+
+static void on_upstream_closed(void *arg)
+{
+    struct worker *worker = arg;
+    worker->on_closed(worker->owner, worker);
+}
+
+static void run_close(struct loop_task *task)
+{
+    struct worker *worker = container_of(task, struct worker, stop_task);
+    upstream_close(worker->upstream, on_upstream_closed, worker);
+}
+
+void worker_close(struct worker *worker, void (*on_closed)(void *owner, struct worker *worker))
+{
+    worker->on_closed = on_closed;
+    worker->stop_task.run = run_close;
     loop_post(worker->loop, &worker->stop_task);
 }
 

@@ -31,7 +31,8 @@ struct worker {
     uint64_t deadline_ms, idle_ms;
     unsigned closing;
     void *owner;
-    void (*on_stopped)(void *owner, struct worker *worker); /* on the worker's loop */
+    void (*on_stopped)(void *owner, struct worker *worker); /* both on the worker's loop */
+    void (*on_closed)(void *owner, struct worker *worker);
 };
 
 /* Builds what belongs to the worker. Descriptors of -1: nobody comes from outside. On an error nothing has to
@@ -44,13 +45,15 @@ int worker_subscribe(struct worker *worker, const struct rooms *rooms,
 /* After its loop has ended, or was never run. */
 void worker_deinit(struct worker *worker);
 
-/* Any thread: a new configuration, prepared with `settings` (taken over). False: no memory, nothing happens.
- */
+/* Any thread, before worker_stop: a new configuration, prepared with `settings` (taken over). False: no
+ * memory, nothing happens. */
 bool worker_reload(struct worker *worker, struct generation *generation, struct pipeline_settings *settings);
 /* Any thread, once: no new connections, idle ones have `idle_ms` left (server_drain); ends when the last
  * request is answered or after `within_ms`; then on_stopped. */
 void worker_stop(struct worker *worker, uint64_t within_ms, uint64_t idle_ms, void *owner,
                  void (*on_stopped)(void *owner, struct worker *worker));
+/* Any thread, once, after on_stopped, and when nobody looks at the worker's figures any more. */
+void worker_close(struct worker *worker, void (*on_closed)(void *owner, struct worker *worker));
 
 /* Tells systemd every `every_ms` (0: never) that all of them still turn, on the first one's loop. ERR_NOMEM.
  */

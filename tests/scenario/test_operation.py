@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 import requests
@@ -122,6 +123,31 @@ def test_reloads_under_load_fail_no_request(gateway, origin):
     for thread in threads:
         thread.join(30)
     assert failures == []
+
+
+def test_a_drain_is_looked_at_and_no_reload_crosses_it(make_gateway, origin):
+    """Workers without a request have ended long before the last one."""
+    gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, workers=2)
+    gateway.map("acme", "cred-acme", apis=["crm"])
+    gate = threading.Event()
+    origin.answer = lambda seen: gate.wait(60) and (200, {}, b"late")
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(gateway.get("/crm/people")))
+    asking.start()
+    wait_for(lambda: origin.seen, what="the request upstream")
+    gateway.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: requests.get(gateway.admin + "/readyz", timeout=10).status_code == 503, what="readyz to say draining")
+    for _ in range(20):
+        for path in ("/metrics", "/v1/status", "/v1/cache", "/v1/webhooks"):
+            assert requests.get(gateway.admin + path, timeout=60).status_code == 200
+        time.sleep(0.01)
+    problem_of(requests.post(gateway.admin + "/v1/reload", timeout=60), 409, "conflict")
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(gateway.events("reload-refused")) == 2, what="the second refusal")
+    assert requests.get(gateway.admin + "/metrics", timeout=60).status_code == 200
+    gate.set()
+    asking.join()
+    assert answers[0].text == "late" and gateway.process.wait(60) == 0
 
 
 def test_drain_answers_what_is_in_flight(gateway, origin):
