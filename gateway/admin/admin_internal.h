@@ -79,6 +79,8 @@ struct webhook_stats admin_webhook_stats(const struct admin *admin);
 json_t *admin_json_received(const struct admin *admin);
 
 /* webhooks.c: /v1/webhooks… */
+/* What the gateway did about its subscriptions, and how many are covered. */
+json_t *admin_json_subscriptions(const struct admin *admin);
 void admin_webhooks(struct admin_request *r);
 void admin_sync_webhooks(struct admin_request *r);
 

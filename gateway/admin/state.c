@@ -142,6 +142,46 @@ static json_t *tokens_of(const struct admin *admin)
                      N(s.remembered));
 }
 
+static json_t *idempotency_of(const struct pipeline_stats *s)
+{
+    json_t *outcomes = json_object();
+    for (int i = 0; i < PIPELINE_ONCE_COUNT; i++)
+        json_object_set_new(outcomes, pipeline_once_name((enum pipeline_once)i), json_integer(N(s->once[i])));
+    return outcomes;
+}
+
+static json_t *canary_of(const struct pipeline_stats *s)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "same", N(s->canary.same), "late", N(s->canary.late),
+                     "drift", N(s->canary.drift), "unclear", N(s->canary.unclear), "failed",
+                     N(s->canary.failed));
+}
+
+static json_t *discovery_of(const struct admin *admin)
+{
+    struct link_stats s;
+    link_stats(admin->options.link_shared, &s);
+    return json_pack("{s:I, s:I, s:I, s:I}", "look_ups", N(s.look_ups), "failed", N(s.failed), "found",
+                     N(s.found), "gone", N(s.gone));
+}
+
+/* Where the outbox cannot be read, all the rest still is of use. */
+static json_t *relay_of(const struct admin *admin)
+{
+    json_t *relay = admin_json_relay(admin);
+    return relay ? relay : json_null();
+}
+
+static json_t *parts_of(const struct admin *admin, const struct pipeline_stats *pipeline)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "duration",
+                     duration_of(pipeline), "cache", cache_of(admin), "upstream", upstream_of(admin), "hosts",
+                     hosts_of(admin), "idempotency", idempotency_of(pipeline), "webhooks",
+                     admin_json_received(admin), "subscriptions", admin_json_subscriptions(admin), "canary",
+                     canary_of(pipeline), "relay", relay_of(admin), "discovery", discovery_of(admin), "store",
+                     store_of(admin), "tokens", tokens_of(admin));
+}
+
 void admin_status(struct admin_request *r)
 {
     const struct admin *admin = r->admin;
@@ -151,14 +191,17 @@ void admin_status(struct admin_request *r)
     for (int i = 0; i < PIPELINE_OUTCOME_COUNT; i++)
         requests += pipeline.outcomes[i];
     int64_t up = (clock_wall_ms() - admin->options.started_wall_ms) / 1000;
-    admin_reply_json(r, 200,
-                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                               GATEWAY_VERSION, "state", hooks->draining(hooks->owner) ? "draining" : "ready",
-                               "uptime_s", N(up > 0 ? up : 0), "workers", N(admin->options.worker_count),
-                               "requests", N(requests), "duration", duration_of(&pipeline), "cache",
-                               cache_of(admin), "upstream", upstream_of(admin), "hosts", hosts_of(admin),
-                               "webhooks", admin_json_received(admin), "store", store_of(admin), "tokens",
-                               tokens_of(admin)));
+    json_t *answer =
+        json_pack("{s:s, s:s, s:I, s:I, s:I}", "version", GATEWAY_VERSION, "state",
+                  hooks->draining(hooks->owner) ? "draining" : "ready", "uptime_s", N(up > 0 ? up : 0),
+                  "workers", N(admin->options.worker_count), "requests", N(requests));
+    json_t *parts = parts_of(admin, &pipeline);
+    if (!answer || !parts || json_object_update(answer, parts)) {
+        json_decref(answer);
+        answer = NULL; /* no memory */
+    }
+    json_decref(parts);
+    admin_reply_json(r, 200, answer);
 }
 
 void admin_config(struct admin_request *r)

@@ -68,17 +68,18 @@ static void on_tenant(struct slice tenant, size_t count, void *arg)
         json_array_append_new(listing->credentials, credential_of(listing, &set.items[i]));
 }
 
-static json_t *subscriptions_of(const struct admin *admin)
+json_t *admin_json_subscriptions(const struct admin *admin)
 {
     struct subscribe_stats s = {0};
     if (admin->options.subscribe)
         subscribe_stats(admin->options.subscribe, &s);
 #define N(value) (json_int_t)(value)
-    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "managed",
-                     admin->options.hooks.plan(admin->options.hooks.owner) != NULL, "walking", s.walking != 0,
-                     "walks", N(s.walks), "looks", N(s.looks), "created", N(s.created), "pointed",
-                     N(s.pointed), "deleted", N(s.deleted), "refused", N(s.refused), "not_ready",
-                     N(s.not_ready), "failed", N(s.failed), "removed_credentials", N(s.removed));
+    return json_pack("{s:b, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "managed",
+                     admin->options.hooks.plan(admin->options.hooks.owner) != NULL, "covered", N(s.covered),
+                     "partly", N(s.partly), "uncovered", N(s.uncovered), "walking", s.walking != 0, "walks",
+                     N(s.walks), "looks", N(s.looks), "created", N(s.created), "pointed", N(s.pointed),
+                     "deleted", N(s.deleted), "refused", N(s.refused), "not_ready", N(s.not_ready), "failed",
+                     N(s.failed), "removed_credentials", N(s.removed));
 #undef N
 }
 
@@ -97,7 +98,7 @@ static json_t *page_of(struct admin_request *r, const struct credential_page *pa
     }
     if (!error && !listing.failed)
         return json_pack("{s:o, s:o, s:o, s:o}", "received", admin_json_received(admin), "subscriptions",
-                         subscriptions_of(admin), "credentials", listing.credentials, "next", cursor);
+                         admin_json_subscriptions(admin), "credentials", listing.credentials, "next", cursor);
     json_decref(cursor);
     json_decref(listing.credentials);
     return NULL;

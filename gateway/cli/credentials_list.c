@@ -70,7 +70,7 @@ static int write_row(struct buf *out, const struct credential *c)
     for (size_t i = 0; i < c->api_count; i++)
         buf_append_format(&apis, "%s%.*s", i > 0 ? "," : "", SLICE_ARG(c->apis[i]));
     append_column(out, c->tenant, 20);
-    append_column(out, c->id, 26);
+    append_column(out, c->id, 36);
     append_column(out, c->app_key.len > 0 ? c->app_key : SLICE("-"), 14);
     append_column(out, apis.len > 0 ? buf_slice(&apis) : SLICE("*"), 14);
     append_column(out, c->is_default ? SLICE("yes") : SLICE("-"), 7);
@@ -160,8 +160,8 @@ static int run(struct cli_call *call, struct listing *listing, const char *tenan
     listing->view = mapping.view;
     buf_init(&listing->out, PAGE_MAX);
     if (listing->write == write_row)
-        puts("TENANT                CREDENTIAL ID               APP KEY         APIS            DEFAULT  "
-             "STATUS  LABEL");
+        puts("TENANT                CREDENTIAL ID                         APP KEY         APIS            "
+             "DEFAULT  STATUS  LABEL");
     int error = tenant ? print_tenant(listing, slice_from(tenant)) : print_pages(listing);
     buf_deinit(&listing->out);
     cli_mapping_close(&mapping);

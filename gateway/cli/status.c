@@ -45,7 +45,7 @@ static void print_cache(const json_t *cache)
 {
     static const struct count counts[] = {
         {"entries", "entries"}, {"evictions", "evictions"}, {"invalidations", "invalidations"}};
-    printf("cache      %.1f %% hits, ", 100 * json_number_value(json_object_get(cache, "hit_ratio")));
+    printf("cache          %.1f %% hits, ", 100 * json_number_value(json_object_get(cache, "hit_ratio")));
     print_bytes(number(cache, "bytes"));
     fputs(" of ", stdout);
     print_bytes(number(cache, "budget"));
@@ -57,12 +57,70 @@ static void print_store(const json_t *store)
 {
     static const struct count counts[] = {
         {"changes", "changes"}, {"commits", "commits"}, {"failures", "failures"}};
-    fputs("store      ", stdout);
+    fputs("store          ", stdout);
     print_bytes(number(store, "used_bytes"));
     fputs(" of ", stdout);
     print_bytes(number(store, "map_bytes"));
     fputs(", ", stdout);
     print_counts(store, counts, sizeof counts / sizeof *counts);
+}
+
+static void print_idempotency(const json_t *idempotency)
+{
+    static const struct count counts[] = {{"sent", "sent"},
+                                          {"replayed", "replayed"},
+                                          {"conflict", "while under way"},
+                                          {"mismatch", "with another request"},
+                                          {"unknown", "with an unknown outcome"}};
+    fputs("idempotency    ", stdout);
+    print_counts(idempotency, counts, sizeof counts / sizeof *counts);
+}
+
+static void print_subscriptions(const json_t *subscriptions)
+{
+    static const struct count counts[] = {
+        {"covered", "covered"}, {"partly", "in part"},  {"uncovered", "not at all"}, {"created", "created"},
+        {"deleted", "deleted"}, {"refused", "refused"}, {"failed", "looks failed"}};
+    fputs("subscriptions  ", stdout);
+    if (json_is_true(json_object_get(subscriptions, "managed")))
+        print_counts(subscriptions, counts, sizeof counts / sizeof *counts);
+    else
+        puts("left to others: webhooks.public_url is not set");
+}
+
+/* One line for the outbox and one for each subscriber. */
+static void print_relay(const json_t *relay)
+{
+    static const struct count counts[] = {{"backlog", "events wait"},
+                                          {"delivered", "delivered"},
+                                          {"failed", "failures"},
+                                          {"dead", "given up"},
+                                          {"missed", "missed"}};
+    const json_t *subscriber;
+    size_t i;
+    printf("events         %" JSON_INTEGER_FORMAT " kept, %" JSON_INTEGER_FORMAT
+           " dead letters, %" JSON_INTEGER_FORMAT " streams open\n",
+           number(json_object_get(relay, "outbox"), "events"), number(relay, "dead_letters"),
+           number(relay, "streams"));
+    json_array_foreach(json_object_get(relay, "subscribers"), i, subscriber)
+    {
+        fputs("  to ", stdout);
+        cli_print_text(stdout, json_text(subscriber, "name"));
+        fputs(" (", stdout);
+        cli_print_text(stdout, json_text(subscriber, "state"));
+        fputs("): ", stdout);
+        print_counts(subscriber, counts, sizeof counts / sizeof *counts);
+    }
+}
+
+static void print_discovery(const json_t *discovery)
+{
+    static const struct count counts[] = {{"look_ups", "tenants looked up"},
+                                          {"failed", "failed"},
+                                          {"found", "credentials found"},
+                                          {"gone", "gone"}};
+    fputs("discovery      ", stdout);
+    print_counts(discovery, counts, sizeof counts / sizeof *counts);
 }
 
 static void print_status(const json_t *answer)
@@ -88,14 +146,18 @@ static void print_status(const json_t *answer)
     print_duration(number(answer, "uptime_s"));
     json_int_t workers = number(answer, "workers");
     printf("with %" JSON_INTEGER_FORMAT " worker%s\n", workers, workers == 1 ? "" : "s");
-    printf("requests   %" JSON_INTEGER_FORMAT "\n", number(answer, "requests"));
+    printf("requests       %" JSON_INTEGER_FORMAT "\n", number(answer, "requests"));
     print_cache(json_object_get(answer, "cache"));
-    fputs("upstream   ", stdout);
+    fputs("upstream       ", stdout);
     print_counts(json_object_get(answer, "upstream"), upstream, sizeof upstream / sizeof *upstream);
-    fputs("webhooks   ", stdout);
+    print_idempotency(json_object_get(answer, "idempotency"));
+    fputs("webhooks       ", stdout);
     print_counts(json_object_get(answer, "webhooks"), webhooks, sizeof webhooks / sizeof *webhooks);
+    print_subscriptions(json_object_get(answer, "subscriptions"));
+    print_relay(json_object_get(answer, "relay"));
+    print_discovery(json_object_get(answer, "discovery"));
     print_store(json_object_get(answer, "store"));
-    fputs("tokens     ", stdout);
+    fputs("tokens         ", stdout);
     print_counts(json_object_get(answer, "tokens"), tokens, sizeof tokens / sizeof *tokens);
 }
 

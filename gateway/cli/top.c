@@ -109,6 +109,19 @@ static json_t *quantile(const struct span *span, double q)
     return json_null();
 }
 
+/* Events that wait for any subscriber. */
+static json_int_t backlog(const json_t *relay)
+{
+    json_int_t sum = 0;
+    const json_t *subscriber;
+    size_t i;
+    json_array_foreach(json_object_get(relay, "subscribers"), i, subscriber)
+    {
+        sum += json_integer_value(json_object_get(subscriber, "backlog"));
+    }
+    return sum;
+}
+
 /* What people and programs are shown: NULL without memory. */
 static json_t *view_of(const struct look *then, const struct look *now)
 {
@@ -119,9 +132,11 @@ static json_t *view_of(const struct look *then, const struct look *now)
     struct span webhooks = span_of(&all, "webhooks"), duration = span_of(&all, "duration");
     struct span outcomes = span_of(&cache, "outcomes"), refused = span_of(&limits, "refused");
     json_t *by_outcome = rates(&outcomes), *by_scope = rates(&refused);
+    const json_t *relay = json_object_get(all.now, "relay");
+    const json_t *subscriptions = json_object_get(all.now, "subscriptions");
     return json_pack(
         "{s:O, s:O, s:O, s:f, s:f, s:f, s:o, s:o, s:o, s:{s:f, s:f, s:O, s:O, s:O}, s:{s:O, s:f, s:o}, s:o, "
-        "s:{s:O, s:O, s:O}, s:O}",
+        "s:{s:O, s:O, s:O}, s:{s:I, s:O?, s:O?}, s:{s:O?, s:O?, s:O?, s:O?}, s:O}",
         "version", json_object_get(all.now, "version"), "state", json_object_get(all.now, "state"),
         "uptime_s", json_object_get(all.now, "uptime_s"), "interval_s", all.seconds, "requests_per_s",
         total(by_outcome), "hit_ratio", hit_ratio(by_outcome), "p50_ms", quantile(&duration, 0.5), "p99_ms",
@@ -131,8 +146,12 @@ static json_t *view_of(const struct look *then, const struct look *now)
         json_object_get(upstream.now, "waiting"), "limits", "waiting", json_object_get(limits.now, "waiting"),
         "granted_per_s", rate(&limits, "granted"), "refused_per_s", by_scope, "webhooks_per_s",
         rates(&webhooks), "cache", "entries", json_object_get(cache.now, "entries"), "bytes",
-        json_object_get(cache.now, "bytes"), "budget", json_object_get(cache.now, "budget"), "hosts",
-        json_object_get(all.now, "hosts"));
+        json_object_get(cache.now, "bytes"), "budget", json_object_get(cache.now, "budget"), "events",
+        "waiting", backlog(relay), "dead_letters", json_object_get(relay, "dead_letters"), "streams",
+        json_object_get(relay, "streams"), "coverage", "managed", json_object_get(subscriptions, "managed"),
+        "covered", json_object_get(subscriptions, "covered"), "partly",
+        json_object_get(subscriptions, "partly"), "uncovered", json_object_get(subscriptions, "uncovered"),
+        "hosts", json_object_get(all.now, "hosts"));
 }
 
 /* --- for people ----------------------------------------------------------------------------------------- */
@@ -178,6 +197,7 @@ static void print_host(const json_t *host, bool first)
 static void print_view(const json_t *view)
 {
     const json_t *upstream = json_object_get(view, "upstream"), *limits = json_object_get(view, "limits");
+    const json_t *events = json_object_get(view, "events"), *coverage = json_object_get(view, "coverage");
     const json_t *cache = json_object_get(view, "cache"), *hosts = json_object_get(view, "hosts"), *host;
     size_t i;
     fputs("rollout-gateway ", stdout);
@@ -197,6 +217,11 @@ static void print_view(const json_t *view)
            number(limits, "waiting"));
     print_rates("  refused", json_object_get(limits, "refused_per_s"));
     print_rates("webhooks", json_object_get(view, "webhooks_per_s"));
+    printf("  events   %.0f wait for subscribers, %.0f dead letters, %.0f streams\n",
+           number(events, "waiting"), number(events, "dead_letters"), number(events, "streams"));
+    if (json_is_true(json_object_get(coverage, "managed")))
+        printf("  coverage %.0f in full, %.0f in part, %.0f not\n", number(coverage, "covered"),
+               number(coverage, "partly"), number(coverage, "uncovered"));
     printf("cache      %.0f entries, %.1f of %.1f MiB\n", number(cache, "entries"),
            number(cache, "bytes") / (1 << 20), number(cache, "budget") / (1 << 20));
     json_array_foreach(hosts, i, host)

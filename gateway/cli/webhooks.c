@@ -30,6 +30,8 @@ static void print_credential(const json_t *credential)
     cli_print_text(stdout, text_of(credential, "tenant"));
     putchar(' ');
     cli_print_text(stdout, text_of(credential, "credential_id"));
+    putchar(' ');
+    cli_print_text(stdout, text_of(credential, "app_key"));
     fputs(" (", stdout);
     cli_print_text(stdout, text_of(credential, "status"));
     puts(")");
@@ -99,6 +101,9 @@ int cli_webhooks_list(struct cli_call *call)
             print_page(page);
         cursor = text_of(page, "next");
     } while (cursor.len > 0);
+    const json_t *subscriptions = json_object_get(last, "subscriptions");
+    if (json_is_false(json_object_get(subscriptions, "managed")))
+        fputs("The gateway does not subscribe: webhooks.public_url is not set.\n", stderr);
     if (status == CLI_OK && call->values[OPTION_JSON]) {
         json_object_set(last, "credentials", all);
         status = cli_print_json(call, json_incref(last));

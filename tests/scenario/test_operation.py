@@ -85,6 +85,16 @@ def test_admin_token(make_gateway, origin):
     shown.json()
 
 
+def test_status_tells_of_every_part(gateway):
+    assert gateway.get("/crm/people").status_code == 200
+    assert gateway.request("POST", "/crm/people", json={}, headers={"Idempotency-Key": "once"}).status_code == 200
+    status = requests.get(gateway.admin + "/v1/status", timeout=10).json()
+    assert status["idempotency"]["sent"] == 1 and status["idempotency"]["replayed"] == 0
+    assert status["subscriptions"]["managed"] is False and status["subscriptions"]["covered"] == 0
+    assert status["relay"]["subscribers"] == [] and status["relay"]["dead_letters"] == 0 and status["relay"]["outbox"]["events"] == 0
+    assert set(status["discovery"]) == {"look_ups", "failed", "found", "gone"} and set(status["canary"]) == {"same", "late", "drift", "unclear", "failed"}
+
+
 def test_reload_changes_what_may_change(gateway, origin):
     origin.answer = counting()
     gateway.config["cache"] = {"default": {"ttl": "0s"}}

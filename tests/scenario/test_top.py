@@ -42,6 +42,7 @@ def test_once_for_programs(gateway):
     assert view["requests_per_s"] > 0 and view["outcomes_per_s"]["hit"] > 0 and view["hit_ratio"] > 0.5
     assert view["p50_ms"] is None or view["p50_ms"] > 0
     assert view["limits"]["waiting"] == 0 and view["cache"]["entries"] == 1
+    assert view["events"] == {"waiting": 0, "dead_letters": 0, "streams": 0} and view["coverage"]["managed"] is False
     (host,) = view["hosts"]
     assert host["breaker"] == "closed"
 
@@ -59,7 +60,7 @@ def test_once_for_people(gateway):
     assert done.returncode == 0, done.stderr
     assert "\033" not in done.stdout  # it is no terminal
     assert done.stdout.startswith("rollout-gateway ")
-    for name in ("requests ", "outcomes ", "upstream ", "limits ", "webhooks ", "cache ", "hosts "):
+    for name in ("requests ", "outcomes ", "upstream ", "limits ", "webhooks ", "  events ", "cache ", "hosts "):
         assert re.search("^" + name, done.stdout, re.M), done.stdout
     assert re.search(r"^requests   0\.0/s   hit ratio 0\.0 %   p50 -   p99 -$", done.stdout, re.M), done.stdout
 

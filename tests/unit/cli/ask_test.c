@@ -167,7 +167,16 @@ static const char status_json[] =
     "\"unauthenticated\":2,"
     "\"unknown\":3,\"malformed\":4,\"failed\":0},\"store\":{\"commits\":9,\"changes\":10,\"failures\":0,"
     "\"used_bytes\":40960,"
-    "\"map_bytes\":17179869184},\"tokens\":{\"minted\":2,\"reused\":8,\"remembered\":2}}";
+    "\"map_bytes\":17179869184},\"tokens\":{\"minted\":2,\"reused\":8,\"remembered\":2},"
+    "\"idempotency\":{\"sent\":6,\"replayed\":3,\"conflict\":1,\"mismatch\":0,\"unknown\":2},"
+    "\"subscriptions\":{\"managed\":true,\"covered\":4,\"partly\":1,\"uncovered\":0,\"created\":36,"
+    "\"deleted\":2,"
+    "\"refused\":0,\"failed\":1},"
+    "\"relay\":{\"outbox\":{\"first\":1,\"last\":5,\"events\":5},\"dead_letters\":1,\"streams\":2,"
+    "\"subscribers\":[{\"name\":\"search\",\"state\":\"paused\",\"backlog\":3,\"delivered\":2,\"failed\":4,"
+    "\"dead\":1,"
+    "\"missed\":0}]},"
+    "\"discovery\":{\"look_ups\":3,\"failed\":1,\"found\":2,\"gone\":0}}";
 
 static void status_is_for_people(void **state)
 {
@@ -183,13 +192,20 @@ static void status_is_for_people(void **state)
     assert_string_equal(
         lent.out,
         "rollout-gateway 0.1.0: ready, up 1d 3h with 2 workers\n"
-        "requests   1200\n"
-        "cache      87.5 % hits, 1.5 MiB of 256 MiB, 12 entries, 1 evictions, 4 invalidations\n"
-        "upstream   7 transfers, 1 failures, 3 connections open, 2 idle, 0 requests waiting\n"
-        "webhooks   5 accepted, 1 duplicates, 2 badly signed, 3 for unknown credentials, 4 malformed, 0 "
+        "requests       1200\n"
+        "cache          87.5 % hits, 1.5 MiB of 256 MiB, 12 entries, 1 evictions, 4 invalidations\n"
+        "upstream       7 transfers, 1 failures, 3 connections open, 2 idle, 0 requests waiting\n"
+        "idempotency    6 sent, 3 replayed, 1 while under way, 0 with another request, 2 with an unknown "
+        "outcome\n"
+        "webhooks       5 accepted, 1 duplicates, 2 badly signed, 3 for unknown credentials, 4 malformed, 0 "
         "failed\n"
-        "store      40.0 KiB of 16.0 GiB, 10 changes, 9 commits, 0 failures\n"
-        "tokens     2 minted, 8 reused, 2 remembered\n");
+        "subscriptions  4 covered, 1 in part, 0 not at all, 36 created, 2 deleted, 0 refused, 1 looks "
+        "failed\n"
+        "events         5 kept, 1 dead letters, 2 streams open\n"
+        "  to search (paused): 3 events wait, 2 delivered, 4 failures, 1 given up, 0 missed\n"
+        "discovery      3 tenants looked up, 1 failed, 2 credentials found, 0 gone\n"
+        "store          40.0 KiB of 16.0 GiB, 10 changes, 9 commits, 0 failures\n"
+        "tokens         2 minted, 8 reused, 2 remembered\n");
     start(&admin, open_inet, answer);
     assert_int_equal(run("status", "--json"), CLI_OK);
     stop(&admin);

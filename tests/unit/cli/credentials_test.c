@@ -91,12 +91,12 @@ static void list_shows_all_or_some(void **state)
     assert_int_equal(run("credentials", "put", "zeta", "c3", "--label", "Z\xc3\xbcrich"), CLI_OK);
     assert_int_equal(run("credentials", "list"), CLI_OK);
     assert_has(lent.out, "TENANT                CREDENTIAL ID ");
-    assert_has(lent.out, "acme                  c1                          -               crm             "
-                         "yes      active  -\n");
-    assert_has(
-        lent.out,
-        "zeta                  c3                          -               *               -        active  "
-        "Z\xc3\xbcrich\n");
+    assert_has(lent.out,
+               "acme                  c1                                    -               crm             "
+               "yes      active  -\n");
+    assert_has(lent.out, "zeta                  c3                                    -               *      "
+                         "         -        active  "
+                         "Z\xc3\xbcrich\n");
     assert_int_equal(count_of(lent.out, "\n"), 4);
     assert_int_equal(run("credentials", "list", "--prefix", "acme", "--json"), CLI_OK);
     assert_int_equal(count_of(lent.out, "\n"), 2);
