@@ -162,7 +162,8 @@ static void count_bad(struct breaker *b, const struct breaker_ticket *ticket, en
                       uint64_t now_ms)
 {
     struct breaker_slot *slot = slot_at(b, now_ms);
-    unsigned weight = outcome == BREAKER_SILENT && b->last_good_ms < ticket->begun_ms ? BREAKER_ROW : 1;
+    bool silent = outcome == BREAKER_SILENT && !ticket->again && b->last_good_ms < ticket->begun_ms;
+    unsigned weight = silent ? BREAKER_ROW : 1;
 
     if (now_ms - b->last_bad_ms > (uint64_t)BREAKER_SLOTS * BREAKER_SLOT_MS)
         b->row = b->row_broken = 0; /* failures that far apart are no row */

@@ -8,8 +8,9 @@
  * Too many: failures in a row, or their share in a sliding window. Of a row are requests that began after its
  * first failure was known, and no further tries: what many had under way at one moment says as much as one
  * failure, and may have been one caller's (or a test suite's) doing. A timeout weighs as much as a whole row
- * when nothing has gone well since its request began: the host says nothing to anybody. Bad answers of one
- * caller's alone (one credential behind Rollout is broken) don't open it while others' requests go well.
+ * when nothing has gone well since its request (not: its further try) began: the host says nothing to
+ * anybody. Bad answers of one caller's alone (one credential behind Rollout is broken) don't open it while
+ * others' requests go well.
  */
 #ifndef UPSTREAM_BREAKER_H
 #define UPSTREAM_BREAKER_H

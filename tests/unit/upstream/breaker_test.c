@@ -132,6 +132,11 @@ static void test_timeout_among_successes(void **state)
     assert_true(request(&b, 2, start + 100, BREAKER_GOOD));
     breaker_settle(&b, &slow, BREAKER_SILENT, start + 30000, 0);
     assert_int_equal(b.state, UPSTREAM_CLOSED);
+    /* Its further try says no more: nobody else has asked meanwhile. */
+    assert_true(breaker_admit(&b, 1, start + 30100, &slow));
+    slow.again = true;
+    breaker_settle(&b, &slow, BREAKER_SILENT, start + 60000, 0);
+    assert_int_equal(b.state, UPSTREAM_CLOSED);
 }
 
 /* --- open, half-open, closed ----------------------------------------------------------- */
