@@ -209,15 +209,20 @@ class Gateway:
         self.session.close()  # kept connections may be over their idle time now
 
     def events(self, name):
-        out = []
-        for line in list(self.lines):
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            if value.get("event") == name:
-                out.append(value)
-        return out
+        """Log lines of that event. What was done is not always written and read yet: the first one is waited for, a while."""
+        end = time.monotonic() + 2
+        while True:
+            out = [value for value in map(self.parse, list(self.lines)) if value.get("event") == name]
+            if out or time.monotonic() > end:
+                return out
+            time.sleep(0.02)
+
+    @staticmethod
+    def parse(line):
+        try:
+            return json.loads(line)
+        except ValueError:
+            return {}
 
     # --- talking to it
 

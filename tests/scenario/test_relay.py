@@ -261,7 +261,7 @@ def test_410_disables_until_a_reload(start, receivers):
     gateway = start([subscriber("a", one.url), subscriber("b", other.url)])
     first = tell(gateway)
     wait_for(lambda: shown(gateway, "a")["state"] == "disabled")
-    assert [line for line in gateway.events("relay-disabled") if line["message"].startswith("a ")]
+    wait_for(lambda: any(line["message"].startswith("a ") for line in gateway.events("relay-disabled")))
     rest = [tell(gateway) for _ in range(3)]
     wait_for(lambda: other.ids() == [first, *rest])
     gateway.jump(100)
