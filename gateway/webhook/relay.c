@@ -131,6 +131,11 @@ static void on_trim(struct loop_timer *timer)
         relay->pending++;
         store_submit(outbox_store(relay->outbox), &trim->change);
     }
+    list_each (node, &relay->peers) {
+        struct peer *peer = container_of(node, struct peer, node);
+        if (peer->failures > 0 || atomic_load(&peer->state) != RELAY_ACTIVE)
+            missed_start(peer);
+    }
     loop_timer_set(relay->loop, timer, loop_now(relay->loop) + TRIM_MS, on_trim);
 }
 

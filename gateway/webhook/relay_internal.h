@@ -153,6 +153,10 @@ void send_cancel(struct send *send);
 /* Deletes all rows of a subscriber that is no more, and says how many there were. */
 void drop_start(struct relay *relay, struct slice name);
 
+/* --- missed.c --- */
+/* Deletes the rows of a subscriber whose letters have left the window, and says how many there were. */
+void missed_start(struct peer *peer);
+
 /* --- relay.c --- */
 void relay_count(_Atomic uint64_t *counter, uint64_t n);
 /* One of relay->pending is done. */

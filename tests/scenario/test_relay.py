@@ -413,6 +413,24 @@ def test_what_leaves_the_window_is_counted_and_told(start, receivers):
     assert shown(gateway, "a")["missed"] == 6
 
 
+@pytest.mark.threads
+def test_who_takes_nothing_holds_no_more_than_the_window(start, receivers):
+    one = receivers()
+    one.verdict = lambda event, seen: 410
+    gateway = start([subscriber("a", one.url)], outbox={"events": 3})
+    tell(gateway)
+    wait_for(lambda: shown(gateway, "a")["state"] == "disabled")
+    rest = [tell(gateway, credential=("cred-acme", "cred-globex")[i % 2]) for i in range(300)]
+    wait_for(lambda: shown(gateway, "a")["backlog"] == 301)
+    gateway.jump(601)
+    wait_for(lambda: shown(gateway, "a")["backlog"] == 3, 30)
+    wait_for(lambda: gateway.jump(1) or sum(line["count"] for line in gateway.events("relay-missed")) == 298, 30)
+    assert shown(gateway, "a")["missed"] == 298
+    one.verdict = lambda event, seen: 204
+    assert requests.post(gateway.admin + "/v1/reload", timeout=60).status_code == 200
+    wait_for(lambda: sorted(one.ids()[1:]) == sorted(rest[-3:]), 30)
+
+
 # --- reload and restart
 
 
