@@ -1,6 +1,5 @@
 #include "generation.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "assemble.h"
@@ -28,12 +27,25 @@ void generation_release(struct generation *generation)
     free(generation);
 }
 
-static void print_errors(const struct config_errors *errors)
+/* A line of the log for each, and the first one for who asked. */
+static void tell(const struct config_errors *errors, int error, struct fault *fault)
 {
-    fwrite(errors->lines.ptr, 1, errors->lines.len, stderr);
+    struct slice rest = buf_slice(&errors->lines);
+    bool first = true;
+    fault_set(fault, error, "the configuration is not usable");
+    while (rest.len > 0) {
+        struct slice line;
+        slice_cut(rest, '\n', &line, &rest);
+        log_message(LOG_ERROR, "configuration", "%.*s", SLICE_ARG(line));
+        if (first && errors->count > 1)
+            fault_set(fault, error, "%u errors, the first: %.*s", errors->count, SLICE_ARG(line));
+        else if (first)
+            fault_set(fault, error, "%.*s", SLICE_ARG(line));
+        first = false;
+    }
 }
 
-static int load(const char *path, bool sandbox, struct config **out)
+static int load(const char *path, bool sandbox, struct config **out, struct fault *fault)
 {
     struct config_errors errors;
     config_errors_init(&errors);
@@ -41,7 +53,7 @@ static int load(const char *path, bool sandbox, struct config **out)
     if (!error && !sandbox && (error = config_require_rollout(*out, &errors)))
         config_release(*out);
     if (error)
-        print_errors(&errors);
+        tell(&errors, error, fault);
     config_errors_deinit(&errors);
     return error;
 }
@@ -89,11 +101,10 @@ struct generation *generation_load(const char *path, struct demo *demo, int *sta
     if (!generation)
         return NULL;
     atomic_init(&generation->refs, 1);
-    int error = load(path, demo != NULL, &generation->config);
+    int error = load(path, demo != NULL, &generation->config, fault);
     if (error) {
         free(generation);
-        *status = error == ERR_IO || error == ERR_NOTFOUND || error == ERR_DENIED ? CLI_FAILED : CLI_CONFIG;
-        fault_set(fault, error, "the configuration is not usable");
+        *status = error == ERR_NOMEM ? CLI_FAILED : CLI_CONFIG;
         return NULL;
     }
     error = read_secrets(demo, generation, fault);
@@ -104,6 +115,7 @@ struct generation *generation_load(const char *path, struct demo *demo, int *sta
     if (!error)
         error = assemble_plan(generation->config, &generation->plan, fault);
     if (error) {
+        *status = error == ERR_NOMEM ? CLI_FAILED : CLI_CONFIG; /* a secret or a certificate is not there */
         generation_release(generation);
         return NULL;
     }

@@ -1,5 +1,6 @@
 /* rollout-gateway: picks the subcommand. `serve` and `sandbox` are built here from the rooms; the rest is
  * cli/. */
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +43,23 @@ static int check_callers(const struct config *config, struct config_errors *erro
     return error;
 }
 
+/* {"valid", "errors": [a line for each]} */
+static void print_verdict(bool valid, struct slice lines)
+{
+    json_t *errors = json_array();
+    while (lines.len > 0) {
+        struct slice line;
+        slice_cut(lines, '\n', &line, &lines);
+        json_t *text = json_stringn(line.ptr, line.len);
+        json_array_append_new(errors, text ? text : json_string("(a line that is not UTF-8)"));
+    }
+    json_t *verdict = json_pack("{s:b, s:o}", "valid", valid, "errors", errors);
+    if (verdict)
+        json_dumpf(verdict, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(verdict);
+}
+
 static int check(const char *path, bool json)
 {
     struct config *config = NULL;
@@ -53,10 +71,10 @@ static int check(const char *path, bool json)
     if (!error)
         error = check_callers(config, &errors);
     if (json)
-        printf("{\"valid\":%s,\"errors\":%u}\n", error ? "false" : "true", errors.count);
-    if (error)
+        print_verdict(!error, buf_slice(&errors.lines));
+    else if (error)
         fwrite(errors.lines.ptr, 1, errors.lines.len, stderr);
-    else if (!json)
+    else
         printf("%s: valid\n", path);
     config_errors_deinit(&errors);
     config_release(config);

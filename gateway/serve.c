@@ -117,6 +117,14 @@ static int make_workers(struct gateway *g, struct fault *fault)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+/* The command line's word counts, also after a reload. */
+static enum log_format log_format_of(const struct cli_serve *options, enum log_format configured)
+{
+    if (!options->log_format)
+        return configured;
+    return strcmp(options->log_format, "text") == 0 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+}
+
 static int put_in_force(struct gateway *g, struct generation *next, struct fault *fault)
 {
     struct pipeline_settings *settings[WORKERS_MAX + 1] = {NULL};
@@ -142,7 +150,7 @@ static int put_in_force(struct gateway *g, struct generation *next, struct fault
     if (relay_configure(g->relay, next->audience, &relay))
         log_message(LOG_ERROR, "reload", "out of memory: the relay keeps its old configuration");
     cache_configure(g->rooms.cache, &cache);
-    log_setup(next->config->log.level, next->config->log.format);
+    log_setup(next->config->log.level, log_format_of(g->options, next->config->log.format));
     return admin_set_token(g->admin, buf_slice(&next->admin_token));
 }
 
@@ -539,14 +547,12 @@ int serve_run(const struct cli_serve *options, char **argv)
         return CLI_FAILED;
     if (options->sandbox && !(g.demo = demo_create(&fault)))
         return refuse_start(&g, CLI_FAILED, &fault);
+    log_setup(LOG_INFO, log_format_of(options, LOG_FORMAT_JSON));
     g.generation = generation_load(options->config, g.demo, &status, &fault);
     if (!g.generation)
         return refuse_start(&g, status, &fault);
     const struct config *config = g.generation->config;
-    enum log_format format = config->log.format;
-    if (options->log_format)
-        format = strcmp(options->log_format, "text") == 0 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
-    log_setup(config->log.level, format);
+    log_setup(config->log.level, log_format_of(options, config->log.format));
     if (start(&g, &fault))
         return refuse_start(&g, g.refused ? CLI_CONFIG : CLI_FAILED, &fault);
     generation_warn(g.generation, g.demo != NULL);

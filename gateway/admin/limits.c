@@ -34,7 +34,10 @@ void admin_limits(struct admin_request *r)
     struct limit *limit = r->admin->options.limit;
     struct slice tenant = {NULL, 0};
     struct limit_stats s = {0};
-    admin_query(r, "tenant", &tenant);
+    if (admin_query(r, "tenant", &tenant) && !credential_tenant_valid(tenant)) {
+        server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "a tenant is 1-128 of A-Z a-z 0-9 . _ : @ -");
+        return;
+    }
     json_t *list = json_array();
     if (list)
         limit_each(limit, tenant, loop_now(r->admin->options.loop), add, list);

@@ -133,9 +133,9 @@ struct limit_state {
     uint64_t burst, remaining, concurrency, in_flight, waiting, paused_ms;
     bool learned, shadow;
 };
-/* The client's bucket, the tenant's, and its credentials' as far as they are remembered. With an empty
- * tenant: the client's, and every bucket that is slowed or has somebody waiting. fn is called under a lock:
- * short, and no call back into the desk. */
+/* The client's bucket, the tenant's (full when nothing is remembered of it), and its credentials' as far as
+ * they are remembered. With an empty tenant: the client's, and every bucket that is slowed or has somebody
+ * waiting. fn is called under a lock: short, and no call back into the desk. */
 void limit_each(struct limit *limit, struct slice tenant, uint64_t now_ms,
                 void (*fn)(const struct limit_state *state, void *arg), void *arg);
 

@@ -85,14 +85,14 @@ struct look {
     void *arg;
 };
 
-static void show(const struct look *look, struct limit_bucket *bucket)
+static void show(const struct look *look, struct limit_bucket *bucket, struct slice key)
 {
     const struct limit_rule *rule = &look->limit->rules[bucket->scope];
     bucket_settle(rule, bucket, look->now_ns);
     struct told told = tell(look->limit, bucket->scope, bucket, look->now_ns);
     struct limit_state state = {
         .scope = bucket->scope,
-        .key = slice_of(bucket->key + bucket->owner_len, bucket->key_len - bucket->owner_len),
+        .key = key,
         .rate = told.e.rate,
         .configured_rate = bucket->own_rate > 0 ? bucket->own_rate : rule->rate,
         .burst = told.e.burst,
@@ -125,19 +125,26 @@ void limit_each(struct limit *limit, struct slice tenant, uint64_t now_ms,
                 void (*fn)(const struct limit_state *state, void *arg), void *arg)
 {
     struct look look = {limit, tenant, now_ms * NS_PER_MS, fn, arg};
+    struct limit_bucket unused = {.scope = LIMIT_TENANT};
+    bool seen = tenant.len == 0;
     pthread_mutex_lock(&limit->shards[CLIENT_SHARD].lock);
-    show(&look, limit->client);
+    show(&look, limit->client, SLICE(""));
     pthread_mutex_unlock(&limit->shards[CLIENT_SHARD].lock);
     for (int i = 0; i < SHARDS; i++) {
         struct limit_shard *shard = &limit->shards[i];
         pthread_mutex_lock(&shard->lock);
         list_each (node, &shard->ages) {
             struct limit_bucket *bucket = container_of(node, struct limit_bucket, age);
-            if (is_wanted(&look, bucket))
-                show(&look, bucket);
+            if (!is_wanted(&look, bucket))
+                continue;
+            seen = seen || bucket->scope == LIMIT_TENANT;
+            show(&look, bucket,
+                 slice_of(bucket->key + bucket->owner_len, bucket->key_len - bucket->owner_len));
         }
         pthread_mutex_unlock(&shard->lock);
     }
+    if (!seen)
+        show(&look, &unused, tenant);
 }
 
 void limit_stats(struct limit *limit, struct limit_stats *out)

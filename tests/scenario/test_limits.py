@@ -298,6 +298,13 @@ def test_who_joins_a_refresh_that_yields_goes_by_itself(make_gateway, origin):
     assert len(origin.seen) == 4
 
 
+def test_limits_are_shown_of_a_tenant_that_has_sent_nothing_yet(make_gateway, origin):
+    gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, limits={"tenant": {"rate": "7/s", "burst": 3}})
+    state = state_of(gateway, "quiet")
+    assert (state["key"], state["rate"], state["burst"], state["remaining"], state["waiting"]) == ("quiet", 7, 3, 3, 0)
+    problem_of(requests.get(gateway.admin + "/v1/limits", params={"tenant": "a b"}, timeout=60), 400, "bad-request")
+
+
 @pytest.mark.threads
 def test_many_tenants_on_many_workers(make_gateway, origin):
     gateway = make_gateway({"crm": {"url": origin.url + "/api"}}, workers=4,

@@ -108,7 +108,11 @@ def test_a_bad_reload_keeps_the_old_configuration(gateway, origin):
     gateway.path.write_text('{"listne": {}}')
     gateway.process.send_signal(signal.SIGHUP)
     wait_for(lambda: gateway.events("reload-refused"), what="the refusal")
-    assert any("listne" in line for line in gateway.lines)
+    assert "listne: unknown key" in gateway.events("reload-refused")[0]["message"]
+    assert all(json.loads(line) for line in gateway.lines)  # one object a line, whatever is said
+    gateway.path.write_text('{"listne": {}, "workers": "many"}')
+    problem = problem_of(requests.post(gateway.admin + "/v1/reload", timeout=60), 409, "conflict")
+    assert "2 errors" in problem["detail"] and [e["message"].split(":")[0] for e in gateway.events("configuration")][-2:] == ["listne", "workers"]
     assert gateway.get("/crm/people").status_code == 200
     answer = requests.post(gateway.admin + "/v1/reload", timeout=10)
     problem_of(answer, 409, "conflict")
@@ -199,6 +203,25 @@ def test_bad_configuration_is_told_whole(directory):
             assert word in done.stderr, (word, done.stderr)
 
 
+def test_check_tells_in_json_what_it_tells_in_text(directory):
+    path = directory / "bad.json"
+    path.write_text('{"workers": "two", "lisen": {}}')
+    done = run("check", "-c", str(path), "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 78 and told["valid"] is False and sorted(line.split(":")[0] for line in told["errors"]) == ["lisen", "workers"]
+    path.write_text("{}")
+    done = run("check", "-c", str(path), "--json")
+    assert done.returncode == 0 and json.loads(done.stdout) == {"valid": True, "errors": []}
+
+
+def test_what_the_configuration_names_and_is_not_there_is_a_bad_configuration(directory):
+    path = directory / "gateway.json"
+    path.write_text(json.dumps(configuration(directory, {"crm": {"url": "http://127.0.0.1:1/api"}}, admin={"token": {"file": "/nonexistent/token"}})))
+    for name, told in ((path, "admin.token"), (directory / "none.json", "none.json")):
+        done = run("serve", "-c", str(name))
+        assert done.returncode == 78 and told in done.stderr and all(json.loads(line) for line in done.stderr.splitlines()), done
+
+
 def test_a_port_in_use(make_gateway, origin, directory):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -224,7 +247,7 @@ def test_an_unreadable_secret(directory, origin):
     path = directory / "c.json"
     path.write_text(json.dumps(config))
     done = run("serve", "-c", str(path))
-    assert done.returncode == 1 and "rollout.client_secret" in done.stderr and "nothing" in done.stderr
+    assert done.returncode == 78 and "rollout.client_secret" in done.stderr and "nothing" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
