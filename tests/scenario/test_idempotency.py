@@ -17,7 +17,7 @@ import requests
 import conftest
 from conftest import Origin, problem_of, wait_for
 
-CYCLES = int(os.environ.get("IDEMPOTENCY_CYCLES", "15"))  # of kill -9; see bench/README.md
+CYCLES = int(os.environ.get("IDEMPOTENCY_CYCLES", "15"))  # of kill -9
 DAY = 24 * 3600
 
 
