@@ -447,7 +447,8 @@ static const struct field cluster_fields[] = {
      .offset = offsetof(struct config, cluster.redis_url),
      .cstr = true,
      .restart = true,
-     .sentence = "Redis through which several gateways act as one."},
+     .sentence = "Redis through which several gateways act as one. Not in force: this version runs alone, "
+                 "and says so at start."},
     {0},
 };
 

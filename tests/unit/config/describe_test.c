@@ -292,6 +292,7 @@ static void the_examples_are_right(void **state)
     glob_t found;
     (void)state;
     setenv("ROLLOUT_CLIENT_ID", "test", 1);
+    setenv("WEBHOOKS_HOST", "hooks.example.com", 1);
     assert_int_equal(glob("conf/*.json", 0, NULL, &found), 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
         if (strstr(found.gl_pathv[i], ".schema.json"))
