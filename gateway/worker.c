@@ -50,6 +50,11 @@ static void on_events(void *owner, struct server_exchange *x, struct slice tenan
     webhook_stream_open(((struct worker *)owner)->webhook, x, tenant);
 }
 
+static bool on_admit(void *owner, const struct server_exchange *x, struct slice tenant)
+{
+    return pipeline_admits(owner, x, tenant);
+}
+
 static int build(struct worker *worker, const struct rooms *rooms, const struct generation *generation,
                  struct fault *fault)
 {
@@ -101,6 +106,7 @@ int worker_init(struct worker *worker, const struct rooms *rooms, const struct g
     struct server_handler on_data = pipeline_handler(worker->pipeline);
     struct server_handler on_webhook = webhook_handler(worker->webhook);
     webhook_on_ready(worker->webhook, rooms->shared, on_ready);
+    webhook_on_admit(worker->webhook, worker->pipeline, on_admit);
     worker->data = server_open(worker->loop, data_fd, &data, &on_data);
     worker->webhooks = server_open(worker->loop, webhooks_fd, &webhooks, &on_webhook);
     if (!worker->data || !worker->webhooks)

@@ -34,20 +34,30 @@ static enum problem problem_of(enum caller_outcome outcome)
     return PROBLEM_UNAUTHENTICATED;
 }
 
-static enum caller_outcome identify(struct visit *visit)
+static enum caller_outcome identify(struct pipeline *pipeline, const struct pipeline_settings *settings,
+                                    const struct server_exchange *x, const struct caller **out)
 {
-    struct pipeline *pipeline = visit->pipeline;
     struct caller_proof proof = {
-        .peer = visit->x->peer_name,
-        .anonymous = visit->settings->allow_anonymous,
+        .peer = x->peer_name,
+        .anonymous = settings->allow_anonymous,
         .now_ms = loop_now(pipeline->loop),
     };
-    caller_read(&visit->x->request.fields, &proof);
+    caller_read(&x->request.fields, &proof);
     if (store_view_begin(pipeline->view))
         return CALLER_UNAVAILABLE;
-    enum caller_outcome outcome = caller_identify(pipeline->desk, pipeline->view, &proof, &visit->caller);
+    enum caller_outcome outcome = caller_identify(pipeline->desk, pipeline->view, &proof, out);
     store_view_end(pipeline->view);
     return outcome;
+}
+
+bool pipeline_admits(struct pipeline *pipeline, const struct server_exchange *x, struct slice tenant)
+{
+    const struct caller *caller = NULL;
+    enum caller_outcome outcome = identify(pipeline, pipeline->settings, x, &caller);
+    bool known = outcome == CALLER_KNOWN || outcome == CALLER_ANONYMOUS;
+    enum caller_rule rule = caller_may(caller, tenant, SLICE("events"), x->request.method_name);
+    caller_release(caller);
+    return known && rule == CALLER_ALLOWED;
 }
 
 bool step_caller(struct visit *visit)
@@ -57,7 +67,7 @@ bool step_caller(struct visit *visit)
         caller_retain(visit->caller);
         return true;
     }
-    enum caller_outcome outcome = identify(visit);
+    enum caller_outcome outcome = identify(visit->pipeline, visit->settings, visit->x, &visit->caller);
     if (outcome == CALLER_KNOWN || outcome == CALLER_ANONYMOUS)
         return true;
     refuse_by_rule(visit, problem_of(outcome), caller_outcome_rule(outcome), caller_outcome_text(outcome));

@@ -112,6 +112,9 @@ struct pipeline_hooks {
     bool (*on_preflight)(void *owner, struct server_exchange *x);
     struct rollout_finder finder; /* all of it, or nothing (discover is NULL) */
 };
+/* Would whoever sent what was handed to on_events still be let in? (A key may be revoked while a stream is
+ * open.) On the loop. */
+bool pipeline_admits(struct pipeline *pipeline, const struct server_exchange *x, struct slice tenant);
 /* Before requests come. Copied. */
 void pipeline_serve(struct pipeline *pipeline, const struct pipeline_hooks *hooks);
 

@@ -462,6 +462,12 @@ void webhook_stream_open(struct webhook *webhook, struct server_exchange *x, str
     streams_open(webhook->streams, x, tenant);
 }
 
+void webhook_on_admit(struct webhook *webhook, void *owner,
+                      bool (*admits)(void *owner, const struct server_exchange *x, struct slice tenant))
+{
+    streams_on_admit(webhook->streams, owner, admits);
+}
+
 void webhook_drain(struct webhook *webhook)
 {
     streams_drain(webhook->streams);

@@ -26,6 +26,8 @@ struct streams {
     struct loop_timer heartbeat;
     struct buf spill;
     bool woken, draining;
+    void *owner;
+    bool (*admits)(void *owner, const struct server_exchange *x, struct slice tenant); /* or NULL */
 };
 
 /* In the exchange's arena. */
@@ -261,6 +263,16 @@ static void on_news(struct outbox_listener *listener)
     wake(container_of(listener, struct streams, listener));
 }
 
+/* Of callers whose key was revoked, say, since they came. */
+static void part(struct streams *streams, struct list *list)
+{
+    list_each_safe (node, list) {
+        struct stream *stream = container_of(node, struct stream, node);
+        if (!streams->admits(streams->owner, stream->x, stream->tenant))
+            give_up(stream);
+    }
+}
+
 /* A comment, so that the connection is known to be alive, and how far the stream is: a tenant of few events
  * resumes from there, too. */
 static void on_heartbeat(struct loop_timer *timer)
@@ -268,6 +280,10 @@ static void on_heartbeat(struct loop_timer *timer)
     struct streams *streams = container_of(timer, struct streams, heartbeat);
     char storage[64];
     struct buf text;
+    if (streams->admits) {
+        part(streams, &streams->live);
+        part(streams, &streams->behind);
+    }
     buf_init_fixed(&text, storage, sizeof storage);
     buf_append_format(&text, ": still here\nid: %llu\n\n", (unsigned long long)streams->position);
     list_each_safe (node, &streams->live) {
@@ -487,6 +503,13 @@ void streams_drain(struct streams *streams)
     loop_timer_clear(streams->loop, &streams->heartbeat);
     end_all(&streams->live);
     end_all(&streams->behind);
+}
+
+void streams_on_admit(struct streams *streams, void *owner,
+                      bool (*admits)(void *owner, const struct server_exchange *x, struct slice tenant))
+{
+    streams->owner = owner;
+    streams->admits = admits;
 }
 
 void streams_destroy(struct streams *streams)

@@ -21,5 +21,8 @@ void streams_open(struct streams *streams, struct server_exchange *x, struct sli
 void streams_drain(struct streams *streams);
 /* After the exchanges are done. NULL is allowed. */
 void streams_destroy(struct streams *streams);
+/* As webhook_on_admit. */
+void streams_on_admit(struct streams *streams, void *owner,
+                      bool (*admits)(void *owner, const struct server_exchange *x, struct slice tenant));
 
 #endif

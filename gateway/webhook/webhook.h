@@ -45,6 +45,9 @@ void webhook_on_ready(struct webhook *webhook, void *owner,
 /* GET /t/{tenant}/events: takes the exchange over, as an event stream (stream.h). The caller may call this
  * tenant; the tenant lives as long as the exchange. */
 void webhook_stream_open(struct webhook *webhook, struct server_exchange *x, struct slice tenant);
+/* Asked of each stream now and then: one that is not admitted any more ends. Before the first stream. */
+void webhook_on_admit(struct webhook *webhook, void *owner,
+                      bool (*admits)(void *owner, const struct server_exchange *x, struct slice tenant));
 /* The worker drains: streams end, no new ones are opened. */
 void webhook_drain(struct webhook *webhook);
 /* After its server is closed and the store has called back all changes. */

@@ -268,3 +268,18 @@ def test_who_reads_when_told_by_a_stream_never_gets_data_from_before(start, orig
         for thread in threads:
             thread.join(30)
     assert wrong == []
+
+
+def test_a_revoked_key_ends_its_streams_and_no_other(start):  # noqa: F811
+    gateway = start([])
+    keys = [requests.post(gateway.admin + "/v1/keys", json={"name": name, "tenants": ["acme"]}, timeout=60).json() for name in ("one", "two")]
+    answers = [requests.get(gateway.data + "/t/acme/events", headers={"X-Gateway-Key": key["key"]}, stream=True, timeout=60) for key in keys]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert requests.delete(gateway.admin + f"/v1/keys/{keys[0]['id']}", timeout=60).status_code in (200, 204)
+    gateway.jump(16)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        for _ in answers[0].iter_content(None):
+            pass
+    event_id = tell(gateway)
+    assert any(event_id.encode() in line for line in answers[1].iter_lines() if line.startswith(b"data"))
+    answers[1].close()
