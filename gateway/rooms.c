@@ -67,6 +67,9 @@ int rooms_open(struct rooms *rooms, const struct generation *generation, const s
         rooms->shared ? link_shared_create(rooms->store, rooms->cache, rooms->tokens, news) : NULL;
     if (!rooms->link_shared)
         return fault_set(fault, ERR_NOMEM, "out of memory at start");
+    if (outbox_begin(rooms->outbox))
+        log_message(LOG_WARN, "outbox",
+                    "the store cannot be written: event numbers begin with the first event");
     rooms_configure_outbox(rooms, generation);
     return 0;
 }

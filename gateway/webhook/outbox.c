@@ -114,6 +114,25 @@ static int window_write(struct outbox *outbox, struct store_txn *txn, const stru
                          slice_of(text, sizeof text));
 }
 
+struct beginning {
+    struct store_change change;
+    struct outbox *outbox;
+};
+
+static int apply_beginning(struct store_change *change, struct store_txn *txn)
+{
+    struct outbox *outbox = container_of(change, struct beginning, change)->outbox;
+    struct outbox_window window;
+    int error = outbox_txn_window(outbox, txn, &window);
+    return error ? error : window_write(outbox, txn, &window);
+}
+
+int outbox_begin(struct outbox *outbox)
+{
+    struct beginning beginning = {.change = {.apply = apply_beginning}, .outbox = outbox};
+    return store_apply(outbox->store, &beginning.change);
+}
+
 static int trim(struct outbox *outbox, struct store_txn *txn, struct outbox_window *window, unsigned most)
 {
     struct outbox_bounds bounds = outbox_bounds(outbox);

@@ -29,6 +29,9 @@ struct outbox_bounds {
 
 /* NULL: out of memory. The store is borrowed. */
 struct outbox *outbox_create(struct store *store, int first_table);
+/* Before the first event: numbers have begun, so that who reads up to nothing knows where he stands. Without
+ * it they begin with the first event. */
+int outbox_begin(struct outbox *outbox) MUST_CHECK;
 /* After the store has called back all changes. */
 void outbox_destroy(struct outbox *outbox);
 /* Retains the audience; for what is applied from now on. */

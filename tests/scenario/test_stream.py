@@ -144,7 +144,6 @@ def test_resuming(start):
 
 def test_a_break_before_the_first_event_loses_nothing(start):
     gateway = start([])
-    tell(gateway)
     stream = Stream(gateway)
     wait_for(lambda: stream.last is not None)
     stream.close()
