@@ -22,6 +22,7 @@ struct delivery {
     struct buf body;
     struct arena arena; /* the letter's other texts, and */
     struct slice key;   /* of the inbox */
+    int first_table;    /* likewise: the options are the loop's, the commit is not on it */
     _Alignas(max_align_t) char texts[DELIVERY_TEXTS];
 };
 
@@ -192,7 +193,7 @@ static int apply(struct store_change *change, struct store_txn *txn)
     struct delivery *delivery = container_of(change, struct delivery, change);
     assert(delivery->stale); /* whoever is told of the event must not find what was there before */
     delivery->taken = false;
-    int error = inbox_put(txn, delivery->webhook->options.first_table, delivery->key, delivery->letter.at_ms);
+    int error = inbox_put(txn, delivery->first_table, delivery->key, delivery->letter.at_ms);
     if (error == ERR_EXISTS)
         return 0;
     if (!error)
@@ -302,6 +303,7 @@ static int remember(struct server_exchange *x, struct event *event)
     cache_event_seen(webhook->cache, arrival->origin.credential_id, loop_now(webhook->loop));
     delivery->stale = true;
     delivery->webhook = webhook;
+    delivery->first_table = webhook->options.first_table;
     delivery->x = x;
     delivery->change = (struct store_change){.apply = apply, .on_done = on_committed, .loop = webhook->loop};
     arrival->delivery = delivery;

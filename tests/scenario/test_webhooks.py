@@ -171,3 +171,23 @@ def test_coverage_decides_which_ttl_applies(make_gateway, origin):
     gateway.jump(600)  # no event for longer than the window
     gateway.session.post(gateway.admin + "/v1/purge", json={"tenant": "acme"})
     assert not is_kept_after(21)
+
+
+@pytest.mark.threads
+def test_events_come_while_the_configuration_is_read_again(gateway, hook):
+    stop, statuses = threading.Event(), []
+
+    def tell(name):
+        count = 0
+        while not stop.is_set():
+            count += 1
+            statuses.append(gateway.event(hook, "peopleUpdated", ["1"], event_id=f"{name}-{count}").status_code)
+    threads = [threading.Thread(target=tell, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for _ in range(60):
+        assert requests.post(gateway.admin + "/v1/reload", timeout=60).status_code == 200
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {204}
