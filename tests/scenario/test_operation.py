@@ -104,6 +104,22 @@ def test_reload_changes_what_may_change(gateway, origin):
     wait_for(lambda: gateway.get("/crm/x/1").content != gateway.get("/crm/x/1").content, what="the new ttl")
 
 
+def test_the_log_format_of_the_command_line_survives_a_reload(directory, origin):
+    path = directory / "gateway.json"
+    path.write_text(json.dumps(configuration(directory, {"crm": {"url": origin.url}})))
+    with subprocess.Popen([BINARY, "serve", "-c", str(path), "--log-format", "text"], stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "ROLLOUT_CLIENT_SECRET": "s" * 64}) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if " ready " in line:
+                process.send_signal(signal.SIGHUP)
+            elif "reloaded" in line:
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert any("reloaded" in line for line in lines) and not any(line.startswith("{") for line in lines), lines
+
+
 def test_a_bad_reload_keeps_the_old_configuration(gateway, origin):
     gateway.path.write_text('{"listne": {}}')
     gateway.process.send_signal(signal.SIGHUP)
