@@ -45,7 +45,7 @@ struct subscribe_stats {
     uint64_t looks;                      /* lists of a credential and API that were compared */
     uint64_t created, pointed, deleted;  /* what it did at Rollout */
     uint64_t refused;                    /* events that Rollout would not have */
-    uint64_t not_ready, failed;          /* 409; nobody could be asked, or 401 and the like */
+    uint64_t not_ready, failed;          /* 409; nobody was there to be asked, or 401 … */
     uint64_t removed;                    /* credentials cleaned up after */
     uint64_t walks;                      /* times that everything was looked at */
     uint64_t covered, partly, uncovered; /* now: credential and API pairs in use */

@@ -146,6 +146,12 @@ static enum verdict judge(const struct rollout_answer *answer)
     return status == 409 ? NOT_READY : REFUSED;
 }
 
+/* To the limits, which count that themselves: nothing is wrong. */
+static bool gave_way(const struct rollout_answer *answer)
+{
+    return answer->own && answer->status == 429;
+}
+
 /* True: the run is over, or goes on with the next API. */
 static bool ends_here(struct subscribe_run *run, enum verdict verdict, const struct rollout_answer *answer)
 {
@@ -161,7 +167,10 @@ static bool ends_here(struct subscribe_run *run, enum verdict verdict, const str
         return true;
     case NOT_READY:
     case LATER:
-        subscribe_count(verdict == LATER ? &s->stats.failed : &s->stats.not_ready);
+        if (verdict == NOT_READY)
+            subscribe_count(&s->stats.not_ready);
+        else if (!gave_way(answer))
+            subscribe_count(&s->stats.failed);
         run->job->todo |= (uint64_t)1 << run->api;
         finish(run, verdict == LATER ? END_LATER : END_NOT_READY, answer->retry_after_s * 1000);
         return true;

@@ -252,6 +252,18 @@ def test_a_credential_that_is_not_ready_is_waited_for(start, rollout):
     wait_settled(rollout, "cred", mapped)
 
 
+def test_who_gives_way_to_the_limits_has_not_failed(start, rollout):
+    gateway = start(limits={"tenant": {"rate": "2/s", "burst": 2}})
+    mapped = gateway.map("acme", "cred", apis=["crm"])
+    wait_for(lambda: json_of(requests.get(gateway.admin + "/v1/limits", timeout=60))["background_yielded"] >= 1, 30)
+
+    def later():
+        gateway.jump(20)
+        return settled(rollout, "cred", mapped)
+    wait_for(later, 30, "the subscriptions")
+    assert stats(gateway)["failed"] == 0
+
+
 def test_what_is_forbidden_is_left_until_the_next_interval(start, rollout):
     rollout.forbidden.add("cred")
     gateway = start()
