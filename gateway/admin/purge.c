@@ -9,12 +9,13 @@ struct purge {
     struct admin_request *r;
     struct slice tenant, credential_id, api, entity;
     json_t *ids;
+    json_t *upstreams; /* the APIs by name, where an entity is named and none of them; else NULL */
     unsigned raised;
 };
 
-static void invalidate(struct purge *purge, struct slice credential)
+static void invalidate_in(struct purge *purge, struct slice credential, struct slice api)
 {
-    struct cache_subject subject = {credential, purge->api, purge->entity, {NULL, 0}};
+    struct cache_subject subject = {credential, api, purge->entity, {NULL, 0}};
     struct cache *cache = purge->r->admin->options.cache;
     size_t i;
     json_t *id;
@@ -27,6 +28,16 @@ static void invalidate(struct purge *purge, struct slice credential)
         subject.id = slice_of(json_string_value(id), json_string_length(id));
         purge->raised += cache_invalidate(cache, &subject);
     }
+}
+
+/* An entity in no particular API is one in each of them. */
+static void invalidate(struct purge *purge, struct slice credential)
+{
+    const char *name;
+    json_t *upstream;
+    if (!purge->upstreams)
+        invalidate_in(purge, credential, purge->api);
+    json_object_foreach(purge->upstreams, name, upstream) invalidate_in(purge, credential, slice_from(name));
 }
 
 /* Everything of the tenant: its credentials, and what `core` answered to it. */
@@ -92,12 +103,8 @@ static bool take(struct purge *purge, json_t *body, struct fault *fault)
         }
         *to = slice_of(json_string_value(value), json_string_length(value));
     }
-    if (purge->ids && (purge->entity.len == 0 || purge->api.len == 0)) {
-        fault_set(fault, ERR_INVALID, "ids: api and entity are needed with it");
-        return false;
-    }
-    if (purge->entity.len > 0 && purge->api.len == 0) {
-        fault_set(fault, ERR_INVALID, "entity: api is needed with it");
+    if (purge->ids && purge->entity.len == 0) {
+        fault_set(fault, ERR_INVALID, "ids: entity is needed with it");
         return false;
     }
     if (purge->ids && purge->tenant.len == 0 && purge->credential_id.len == 0) {
@@ -121,11 +128,38 @@ static bool normalise(struct purge *purge)
     return true;
 }
 
+/* The names under "upstreams" of the configuration in force. */
+static json_t *find_upstreams(const struct admin_request *r)
+{
+    const struct admin_hooks *hooks = &r->admin->options.hooks;
+    struct buf text;
+    buf_init(&text, ADMIN_ANSWER_MAX);
+    json_t *config = hooks->describe(hooks->owner, &text) ? NULL : json_loadb(text.ptr, text.len, 0, NULL);
+    json_t *upstreams = json_incref(json_object_get(config, "upstreams"));
+    json_decref(config);
+    buf_deinit(&text);
+    return upstreams;
+}
+
+static void run(struct purge *purge)
+{
+    struct admin_request *r = purge->r;
+    int error = 0;
+    if (purge->tenant.len > 0)
+        error = invalidate_tenant(purge);
+    else
+        invalidate(purge, purge->credential_id);
+    if (error)
+        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
+                       error_text(error));
+    else
+        admin_reply_json(r, 200, json_pack("{s:i}", "generations", (int)purge->raised));
+}
+
 static void on_body(struct admin_request *r, json_t *body)
 {
     struct purge purge = {.r = r};
     struct fault fault = {""};
-    int error = 0;
     if (body && !take(&purge, body, &fault)) {
         server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "%s", fault.text);
         return;
@@ -134,15 +168,12 @@ static void on_body(struct admin_request *r, json_t *body)
         server_problem(r->x, PROBLEM_BAD_REQUEST, "", "", "entity: malformed");
         return;
     }
-    if (purge.tenant.len > 0)
-        error = invalidate_tenant(&purge);
-    else
-        invalidate(&purge, purge.credential_id);
-    if (error)
-        server_problem(r->x, PROBLEM_STORE_UNAVAILABLE, "", "", "the mapping cannot be read: %s",
-                       error_text(error));
-    else
-        admin_reply_json(r, 200, json_pack("{s:i}", "generations", (int)purge.raised));
+    if (purge.entity.len > 0 && purge.api.len == 0 && !(purge.upstreams = find_upstreams(r))) {
+        server_problem(r->x, PROBLEM_OVERLOADED, "", "", "out of memory");
+        return;
+    }
+    run(&purge);
+    json_decref(purge.upstreams);
 }
 
 void admin_purge(struct admin_request *r)

@@ -25,10 +25,8 @@ static int check(const struct cli_call *call)
     if (any == (values[OPTION_ALL] != NULL))
         return cli_usage(call->command,
                          any ? "--all stands alone" : "what? --tenant, --credential, --api, ..., or --all");
-    if (values[OPTION_ENTITY] && !values[OPTION_API])
-        return cli_usage(call->command, "--entity needs --api");
     if (values[OPTION_IDS] && !values[OPTION_ENTITY])
-        return cli_usage(call->command, "--ids needs --api and --entity");
+        return cli_usage(call->command, "--ids needs --entity");
     if (values[OPTION_IDS] && !values[OPTION_TENANT] && !values[OPTION_CREDENTIAL])
         return cli_usage(call->command, "--ids needs --tenant or --credential");
     return CLI_OK;

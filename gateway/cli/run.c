@@ -100,7 +100,7 @@ int cli_call_load(struct cli_call *call, bool with_secret)
     int error = call->hooks->load(cli_config_path(call->values[OPTION_CONFIG]), with_secret, &call->context);
     if (error == 0)
         return CLI_OK;
-    return error == ERR_INVALID || error == ERR_SYNTAX ? CLI_CONFIG : CLI_FAILED;
+    return error == ERR_NOMEM ? CLI_FAILED : CLI_CONFIG;
 }
 
 /* --- help ---------------------------------------------------------------------------------------------- */

@@ -190,8 +190,9 @@ struct credential_sync {
     struct slice tenant;
     const struct credential_listed *listed;
     size_t listed_count;
-    bool whole; /* a list came. False: Rollout answered that it knows nothing of the tenant; then only what
-                   was found there is marked gone, since a wrong URL answers the same */
+    bool whole; /* a list came, and is asked about what is mapped. False: then only what was found there is
+                   marked gone (of a list that came because more was wanted; of an answer that Rollout knows
+                   nothing of the tenant, since a wrong URL answers the same) */
     int64_t started_ms, now_ms;      /* what changed after the call had started is not judged by it */
     struct credential_lesson lesson; /* none when the api is empty */
     const struct slice *apis;        /* every one that takes a credential */

@@ -39,6 +39,7 @@ struct search {
     struct link *link;
     struct look_up *look_up;
     struct listing *listing;
+    bool doubted; /* because of an answer, which takes the list's word for what is missing */
     struct credential_lesson lesson;
     char text[CREDENTIAL_ID_MAX + CREDENTIAL_API_NAME_MAX];
 };
@@ -203,6 +204,8 @@ static void on_synced(struct listing *listing)
 static void on_listed(struct listing *listing)
 {
     struct search *search = listing->user;
+    /* Nobody has doubted what an operator has mapped: who only looks for more takes nothing of that away. */
+    listing->whole = listing->whole && search->doubted;
     if (listing->trouble.problem == PROBLEM_COUNT)
         listing_sync(listing, &search->lesson, on_synced);
     else
@@ -221,7 +224,7 @@ static void keep_lesson(struct search *search, const struct credential_lesson *l
 }
 
 /* The look-up is flying already. */
-static void ask(struct link *link, struct look_up *look_up, bool background,
+static void ask(struct link *link, struct look_up *look_up, bool doubted,
                 const struct credential_lesson *lesson)
 {
     const struct trouble none = trouble_from(PROBLEM_OVERLOADED);
@@ -232,9 +235,10 @@ static void ask(struct link *link, struct look_up *look_up, bool background,
     }
     search->link = link;
     search->look_up = look_up;
+    search->doubted = doubted;
     keep_lesson(search, lesson);
     search->listing =
-        listing_start(link, slice_of(look_up->tenant, look_up->len), background, search, on_listed);
+        listing_start(link, slice_of(look_up->tenant, look_up->len), doubted, search, on_listed);
     if (!search->listing)
         search_end(search, &none);
 }

@@ -30,6 +30,7 @@ struct entry {
     uint64_t minted;      /* mono */
     uint64_t renew;       /* mono: from then on not reused */
     int64_t offset;       /* wall - mono when minted */
+    int64_t iat_s;
     size_t tenant_len, token_len;
     char text[]; /* tenant, token */
 };
@@ -142,10 +143,18 @@ static bool is_usable(const struct shard *shard, const struct entry *entry, bool
 }
 
 /* iat is a whole second in the past: what it lies back counts as used. */
-static uint64_t renew_time(int64_t ttl_s, uint64_t mono_ms, int64_t wall_ms)
+static uint64_t renew_time(int64_t ttl_s, int64_t iat_s, uint64_t mono_ms, int64_t wall_ms)
 {
-    int64_t left = ttl_s * 800 - wall_ms % 1000;
+    int64_t left = ttl_s * 800 - (wall_ms - iat_s * 1000);
     return left > 0 ? mono_ms + (uint64_t)left : mono_ms;
+}
+
+/* The one that was refused has the same claims when it was minted in the same second: another one is issued
+ * a second before. */
+static int64_t issue_time(const struct shard *shard, const struct entry *refused, bool fresh, int64_t wall_ms)
+{
+    int64_t now_s = wall_ms / 1000;
+    return fresh && refused && refused->iat_s == now_s && shard->ttl_s > 1 && now_s > 0 ? now_s - 1 : now_s;
 }
 
 static int mint(struct shard *shard, uint64_t hash, struct slice tenant, const struct entry *head,
@@ -157,7 +166,7 @@ static int mint(struct shard *shard, uint64_t hash, struct slice tenant, const s
     if (wall_ms < 0)
         return ERR_INVALID;
     buf_init_fixed(&token, storage, sizeof storage);
-    int rc = token_signer_mint(&shard->signer, tenant, wall_ms / 1000, shard->ttl_s, &token);
+    int rc = token_signer_mint(&shard->signer, tenant, head->iat_s, shard->ttl_s, &token);
     if (rc == 0) {
         atomic_fetch_add_explicit(&shard->minted, 1, memory_order_relaxed);
         remember(shard, hash, head, tenant, buf_slice(&token));
@@ -177,10 +186,11 @@ static int get(struct shard *shard, uint64_t hash, struct slice tenant, const st
         atomic_fetch_add_explicit(&shard->reused, 1, memory_order_relaxed);
         return buf_append(out, entry->text + entry->tenant_len, entry->token_len);
     }
+    struct entry made = *head;
+    made.iat_s = issue_time(shard, entry, head->fresh, wall_ms);
+    made.renew = renew_time(shard->ttl_s, made.iat_s, head->minted, wall_ms);
     if (entry)
         entry_remove(shard, entry);
-    struct entry made = *head;
-    made.renew = renew_time(shard->ttl_s, head->minted, wall_ms);
     return mint(shard, hash, tenant, &made, out);
 }
 

@@ -32,7 +32,8 @@ bool token_secret_is_short(struct slice secret);
 
 enum { TOKEN_MAX = 1024 };
 /* Appends a valid token for the tenant (1-128 bytes) to out. `fresh`: do not reuse (a 401 came back); many at
- * once are one: a token that was minted for such a call less than a second ago is given again. 0, ERR_LIMIT
+ * once are one: a token that was minted for such a call less than a second ago is given again. It is never
+ * the text that was refused (unless the ttl is a second). 0, ERR_LIMIT
  * (out is full, or the token would be longer than TOKEN_MAX), ERR_INVALID (tenant, time), ERR_NOMEM. Nothing
  * is appended on failure. */
 int token_get(struct token_ring *ring, struct slice tenant, bool fresh, uint64_t mono_ms, int64_t wall_ms,

@@ -163,7 +163,7 @@ static void count_bad(struct breaker *b, const struct breaker_ticket *ticket, en
 {
     struct breaker_slot *slot = slot_at(b, now_ms);
     bool silent = outcome == BREAKER_SILENT && !ticket->again && b->last_good_ms < ticket->begun_ms;
-    unsigned weight = silent ? BREAKER_ROW : 1;
+    unsigned weight = silent ? BREAKER_ROW_SILENT : 1;
 
     if (now_ms - b->last_bad_ms > (uint64_t)BREAKER_SLOTS * BREAKER_SLOT_MS)
         b->row = b->row_broken = 0; /* failures that far apart are no row */

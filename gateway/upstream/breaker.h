@@ -7,10 +7,10 @@
  *
  * Too many: failures in a row, or their share in a sliding window. Of a row are requests that began after its
  * first failure was known, and no further tries: what many had under way at one moment says as much as one
- * failure, and may have been one caller's (or a test suite's) doing. A timeout weighs as much as a whole row
- * when nothing has gone well since its request (not: its further try) began: the host says nothing to
- * anybody. Bad answers of one caller's alone (one credential behind Rollout is broken) don't open it while
- * others' requests go well.
+ * failure, and may have been one caller's (or a test suite's) doing. A timeout weighs more, and always
+ * counts, when nothing has gone well since its request (not: its further try) began: three of them, and the
+ * host says nothing to anybody (one may be a slow page in a quiet hour). Bad answers of one caller's alone
+ * (one credential behind Rollout is broken) don't open it while others' requests go well.
  */
 #ifndef UPSTREAM_BREAKER_H
 #define UPSTREAM_BREAKER_H
@@ -22,6 +22,7 @@ enum {
     BREAKER_SLOT_MS = 1000,
     BREAKER_ROW = 5,             /* failures without a success between them: refused, silent … */
     BREAKER_ROW_ANSWERS = 9,     /* … or bad answers and resets, too: somebody is there */
+    BREAKER_ROW_SILENT = 2,      /* what a timeout adds to the row while nothing goes well */
     BREAKER_VOLUME = 20,         /* outcomes in the window before their share counts */
     BREAKER_SHARE = 50,          /* per cent */
     BREAKER_OPEN_MS = 1000,      /* the first interval; it doubles with each bad probe … */

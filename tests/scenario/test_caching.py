@@ -254,6 +254,7 @@ def test_purge(gateway, origin):
     assert answer.status_code == 200 and answer.json()["generations"] >= 1
     assert gateway.get("/crm/people/1").content == b'{"n":2}'
     for body in ({"tenant": "acme"}, {"credential_id": "cred-acme"}, {"api": "crm"}, {"api": "crm", "entity": "People"},
+                 {"entity": "people"}, {"tenant": "acme", "entity": "people"}, {"tenant": "acme", "entity": "people", "ids": ["1"]},
                  {"tenant": "acme", "api": "crm", "entity": "people", "ids": ["1"]}, {}):
         before = gateway.get("/crm/people/1").content
         told = gateway.session.post(gateway.admin + "/v1/purge", json=body)
@@ -262,8 +263,9 @@ def test_purge(gateway, origin):
     before = gateway.get("/crm/people/1").content
     gateway.session.post(gateway.admin + "/v1/purge", json={"tenant": "globex"})
     gateway.session.post(gateway.admin + "/v1/purge", json={"api": "tms"})
+    gateway.session.post(gateway.admin + "/v1/purge", json={"tenant": "acme", "entity": "notes"})
     assert gateway.get("/crm/people/1").content == before
-    for bad in ({"nope": 1}, {"ids": []}, {"tenant": 7}, {"entity": "people"}):
+    for bad in ({"nope": 1}, {"ids": []}, {"tenant": 7}, {"tenant": "acme", "api": "crm", "ids": ["1"]}, {"entity": "people", "ids": ["1"]}):
         problem_of(gateway.session.post(gateway.admin + "/v1/purge", json=bad), 400, "bad-request")
 
 

@@ -321,6 +321,14 @@ def test_what_an_operator_has_made_goes_by_a_real_list_alone(gateway, rollout, a
     wait_for(lambda: mapped(gateway, "acme")["cred-1"]["status"] == status, what=status)
 
 
+def test_a_look_for_more_takes_nothing_of_what_an_operator_has_made(gateway, rollout):
+    gateway.map("acme", "cred-1", app_key="lofty", apis=["crm"])
+    rollout.connect("acme", "cred-2", "dotloop")
+    assert gateway.get("/tms/transactions").json() == {"by": "cred-2"}
+    assert rollout.lists() == 1
+    assert {name: one["status"] for name, one in mapped(gateway, "acme").items()} == {"cred-1": "active", "cred-2": "active"}
+
+
 def test_answers_teach_what_an_account_of_an_unknown_system_serves(gateway, rollout):
     rollout.connect("acme", "cred-1", "who-knows")
     rollout.connect("acme", "cred-2", "lofty")

@@ -106,6 +106,23 @@ static void a_clock_step_drops_tokens(void **state)
     }
 }
 
+/* A refused token is never given again, though the second is the same: its claims would be the same, too. */
+static void after_a_401_it_is_another_text(void **state)
+{
+    static const struct {
+        int64_t ttl_s, later_ms, iat_s; /* of the second one, from the first one's on */
+    } rows[] = {{900, 0, -1}, {900, 999, -1}, {900, 1000, 1}, {2, 500, -1}, {1, 100, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct token_ring *ring = make(rows[i].ttl_s, 0);
+        uint64_t later = (uint64_t)rows[i].later_ms;
+        int64_t first = ask(ring, "acme", false, 10000, wall, true);
+        int64_t second = ask(ring, "acme", true, 10000 + later, wall + rows[i].later_ms, true);
+        assert_int_equal(second - first, rows[i].iat_s);
+        token_ring_destroy(ring);
+    }
+}
+
 static void a_401_mints_once(void **state)
 {
     struct token_ring *ring = make(900, 0);
@@ -292,11 +309,17 @@ static void workers_share_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reuses_until_four_fifths),  cmocka_unit_test(tenants_have_their_own),
-        cmocka_unit_test(a_clock_step_drops_tokens), cmocka_unit_test(a_401_mints_once),
-        cmocka_unit_test(memory_is_bounded),         cmocka_unit_test(the_used_one_stays),
-        cmocka_unit_test(the_newest_stay),           cmocka_unit_test(a_reload_drops_the_old_secret),
-        cmocka_unit_test(refuses_and_keeps_nothing), cmocka_unit_test(workers_share_it),
+        cmocka_unit_test(reuses_until_four_fifths),
+        cmocka_unit_test(tenants_have_their_own),
+        cmocka_unit_test(a_clock_step_drops_tokens),
+        cmocka_unit_test(after_a_401_it_is_another_text),
+        cmocka_unit_test(a_401_mints_once),
+        cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(the_used_one_stays),
+        cmocka_unit_test(the_newest_stay),
+        cmocka_unit_test(a_reload_drops_the_old_secret),
+        cmocka_unit_test(refuses_and_keeps_nothing),
+        cmocka_unit_test(workers_share_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
