@@ -42,7 +42,7 @@ static bool decide(struct flight *flight, uint64_t asked_ms)
     uint64_t now = loop_now(owner->loop);
     struct upstream_host *host = flight->api->host;
     uint64_t pause = asked_ms + backoff_ms(flight->tries);
-    if (now + pause >= flight->deadline_ms || upstream_host_circuit(host) != UPSTREAM_CLOSED)
+    if (now + pause >= flight->deadline_ms || !upstream_host_allows_retries(host))
         return false;
     if (!upstream_host_withdraw(host, now)) {
         count_add(&owner->stats.retry_budget_exhausted, 1);

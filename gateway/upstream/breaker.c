@@ -92,6 +92,7 @@ static void close_circuit(struct breaker *b, uint64_t now_ms)
     b->state = UPSTREAM_CLOSED;
     b->epoch++;
     b->closed_ms = now_ms;
+    b->mute = false;
     b->row = b->row_broken = 0;
     for (int i = 0; i < BREAKER_SLOTS; i++)
         b->slots[i] = (struct breaker_slot){0};
@@ -169,6 +170,7 @@ static void count_bad(struct breaker *b, const struct breaker_ticket *ticket, en
         b->row = b->row_broken = 0; /* failures that far apart are no row */
     b->last_bad_ms = now_ms;
     slot->bad++;
+    b->mute = b->mute || weight > 1;
     if (!is_next(b, ticket, weight))
         weight = 0;
     b->row += weight;
@@ -187,6 +189,7 @@ static void count_good(struct breaker *b, const struct breaker_ticket *ticket, u
     slot->good++;
     slot->good_callers |= bit_of(ticket->caller);
     b->row = b->row_broken = 0;
+    b->mute = false;
     b->last_good_ms = now_ms;
 }
 

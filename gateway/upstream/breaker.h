@@ -54,6 +54,7 @@ struct breaker {
     struct breaker_slot slots[BREAKER_SLOTS];
     unsigned row;        /* failures since the last success */
     unsigned row_broken; /* of them: not answers */
+    bool mute;           /* a timeout, and nothing has gone well since its request began */
     uint64_t settled;    /* outcomes, ever */
     uint64_t row_began;  /* `settled` when the row's first failure was known */
     uint64_t last_good_ms, last_bad_ms, closed_ms, until_ms, interval_ms;

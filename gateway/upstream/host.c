@@ -133,6 +133,16 @@ bool upstream_host_refuses(struct upstream_host *host, uint64_t now_ms)
     return refuses;
 }
 
+bool upstream_host_allows_retries(struct upstream_host *host)
+{
+    if (!host)
+        return true;
+    pthread_mutex_lock(&host->lock);
+    bool allows = host->breaker.state == UPSTREAM_CLOSED && !host->breaker.mute;
+    pthread_mutex_unlock(&host->lock);
+    return allows;
+}
+
 enum upstream_circuit upstream_host_circuit(struct upstream_host *host)
 {
     if (!host)

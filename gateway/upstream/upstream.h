@@ -90,6 +90,8 @@ struct upstream_host *upstream_host_find(struct upstream_hosts *hosts, const str
 /* Would a transfer that starts now be refused? Counts as a refusal: for who then does not start it. */
 bool upstream_host_refuses(struct upstream_host *host, uint64_t now_ms);
 enum upstream_circuit upstream_host_circuit(struct upstream_host *host);
+/* Not of a host in trouble, nor of one that let a request time out and has answered none since. */
+bool upstream_host_allows_retries(struct upstream_host *host);
 /* Seconds until the next probe may go, at least 1. */
 unsigned upstream_host_retry_after(struct upstream_host *host, uint64_t now_ms);
 /* A first try pays a fifth of a repetition in; a repetition has to be paid. False: not enough. */

@@ -359,6 +359,16 @@ def test_further_tries_stay_within_the_budget(behind, wreck):
 
 
 @pytest.mark.short
+def test_one_timeout_is_no_outage(behind, wreck):
+    """In a quiet hour it may be one slow page: no further try makes it slower, and the next request goes up."""
+    wreck.mode = lambda target: "silent" if target.endswith("/slow") else "good"
+    for n in range(2):
+        problem_of(behind.get(f"/crm/{n}/slow"), 504, "upstream-timeout")
+        assert wreck.count() == n + 1
+    assert behind.get("/crm/people").status_code == 200
+
+
+@pytest.mark.short
 def test_a_stalled_read_is_tried_again_while_others_are_answered(behind, wreck):
     """A timeout alone says that the host is gone; with others' answers in the meantime it is one request's bad luck."""
     wreck.mode = lambda target: "silent" if target.endswith("/slow") and wreck.count("GET") < 1000 and slow.pop("first", None) else "good"

@@ -225,8 +225,10 @@ static void test_jitter(void **state)
     for (uint64_t dice = 0; dice < 5000; dice++) {
         struct breaker b = {0};
         struct breaker_ticket ticket;
-        assert_true(breaker_admit(&b, 1, start, &ticket));
-        breaker_settle(&b, &ticket, BREAKER_SILENT, start, dice * 7919);
+        for (int i = 0; i < 3; i++) {
+            assert_true(breaker_admit(&b, 1, start, &ticket));
+            breaker_settle(&b, &ticket, BREAKER_SILENT, start, dice * 7919);
+        }
         uint64_t wait = breaker_wait_ms(&b, start);
         least = wait < least ? wait : least;
         most = wait > most ? wait : most;
@@ -328,9 +330,14 @@ static void test_hosts(void **state)
     assert_non_null(host);
     assert_ptr_equal(host, upstream_host_find(hosts, &b));
     assert_ptr_not_equal(host, upstream_host_find(hosts, &c));
-    assert_true(host_admit(host, 1, start, &ticket));
-    host_settle(host, &ticket, BREAKER_SILENT, start);
-    host_settle(host, &ticket, BREAKER_SILENT, start); /* once only */
+    assert_true(upstream_host_allows_retries(host));
+    for (int i = 0; i < 3; i++) {
+        assert_false(upstream_host_refuses(host, start));
+        assert_true(host_admit(host, 1, start, &ticket));
+        host_settle(host, &ticket, BREAKER_SILENT, start);
+        host_settle(host, &ticket, BREAKER_SILENT, start); /* once only */
+        assert_false(upstream_host_allows_retries(host));
+    }
     assert_true(upstream_host_refuses(host, start));
     assert_false(host_admit(host, 1, start, &ticket));
     assert_int_equal(upstream_host_circuit(host), UPSTREAM_CIRCUIT_OPEN);
@@ -340,7 +347,7 @@ static void test_hosts(void **state)
     assert_int_equal(upstream_hosts_stats(hosts, stats, 1), 1);
     assert_true(slice_equal(stats[0].host, SLICE("a.example")) && stats[0].https);
     assert_int_equal(stats[0].opened, 1);
-    assert_int_equal(stats[0].failures, 1);
+    assert_int_equal(stats[0].failures, 3);
     assert_int_equal(stats[0].refused, 2);
     upstream_origin_deinit(&a);
     upstream_origin_deinit(&b);
