@@ -18,8 +18,8 @@ struct generation {
     struct event_plan *plan;                    /* of the gateway's own subscriptions */
 };
 
-/* Reads the file, or the defaults without one; with `demo` what the sandbox overrides. NULL: *status is the
- * exit status, and the fault says why; of a file with several errors the first, and each is in the log.
+/* Reads the file, or the defaults without one; with `demo` what the sandbox overrides. NULL: the errors of
+ * the configuration were told on stderr, anything else stands in the fault, and *status is the exit status.
  */
 struct generation *generation_load(const char *path, struct demo *demo, int *status, struct fault *fault);
 void generation_retain(struct generation *generation);

@@ -36,6 +36,13 @@ static bool status_is_never_stored(int status)
            ANY_OF(status, 206, 304, 401, 403, 407, 408, 409, 412, 416, 417, 421, 425, 428, 429, 431, 511);
 }
 
+/* Where the configuration gives freshness, upstream's errors are never kept, whatever they say (contract 4):
+ * but for what is not there, and that briefly. */
+static bool is_error(int status)
+{
+    return status >= 400 && !ANY_OF(status, 404, 410);
+}
+
 uint64_t policy_ttl_ms(const struct cache_policy *policy, bool covered, int status)
 {
     const uint64_t ttl = covered ? policy->ttl_ms : policy->ttl_uncovered_ms;
@@ -214,7 +221,8 @@ enum cache_storing policy_storable(const struct cache_query *query, const struct
 {
     const struct directives said = policy_read(answer, query->policy->ignore);
     *why = NULL;
-    if (status_is_never_stored(answer->status))
+    if (status_is_never_stored(answer->status) ||
+        (is_error(answer->status) && !cache_policy_is_plain(query->policy)))
         *why = "status";
     if (!*why)
         *why = refusal_by_directives(query, answer, said.flags);

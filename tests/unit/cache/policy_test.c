@@ -388,6 +388,8 @@ static void configuration(void **state)
         {"404 no longer", 404, NULL, NULL, 41, NULL, REVALIDATE, NULL},
         {"409 never", 409, NULL, "Cache-Control: max-age=60", 1, NULL, MISS, NULL},
         {"500 not by ttl", 500, NULL, NULL, 1, NULL, MISS, NULL},
+        {"nor by upstream's own word", 500, NULL, "Cache-Control: max-age=60", 1, NULL, MISS, NULL},
+        {"404 by upstream's own word", 404, NULL, "Cache-Control: max-age=60", 50, NULL, HIT, NULL},
         {"400 not by ttl", 400, NULL, NULL, 1, NULL, MISS, NULL},
         {"302 not by ttl", 302, NULL, NULL, 1, NULL, MISS, NULL},
         {"204 by ttl", 204, NULL, NULL, 1, NULL, HIT, NULL},
