@@ -114,8 +114,7 @@ struct generation *generation_load(const char *path, struct demo *demo, int *sta
         error = assemble_audience(generation->config, &generation->audience, fault);
     if (!error)
         error = assemble_plan(generation->config, &generation->plan, fault);
-    if (error) {
-        *status = error == ERR_NOMEM ? CLI_FAILED : CLI_CONFIG; /* a secret or a certificate is not there */
+    if (error) { /* a secret or a certificate: the configuration itself is good */
         generation_release(generation);
         return NULL;
     }
