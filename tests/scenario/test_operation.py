@@ -128,7 +128,8 @@ def test_a_bad_reload_keeps_the_old_configuration(gateway, origin):
     assert all(json.loads(line) for line in gateway.lines)  # one object a line, whatever is said
     gateway.path.write_text('{"listne": {}, "workers": "many"}')
     problem = problem_of(requests.post(gateway.admin + "/v1/reload", timeout=60), 409, "conflict")
-    assert "2 errors" in problem["detail"] and [e["message"].split(":")[0] for e in gateway.events("configuration")][-2:] == ["listne", "workers"]
+    assert "2 errors" in problem["detail"]
+    wait_for(lambda: [e["message"].split(":")[0] for e in gateway.events("configuration")][-2:] == ["listne", "workers"], what="both lines")
     assert gateway.get("/crm/people").status_code == 200
     answer = requests.post(gateway.admin + "/v1/reload", timeout=10)
     problem_of(answer, 409, "conflict")
