@@ -241,6 +241,14 @@ static void on_created_one(const struct rollout_webhook *webhook, void *arg)
         add_print(run, webhook->id, run->event);
 }
 
+/* Who gets further is told to wait as after a first try: only turns without any success are put off longer
+ * and longer. */
+static void get_further(struct subscribe_run *run, _Atomic uint64_t *counter)
+{
+    subscribe_count(counter);
+    run->job->attempts = 0;
+}
+
 static void on_created(void *user, const struct rollout_answer *answer)
 {
     struct subscribe_run *run = user;
@@ -249,7 +257,7 @@ static void on_created(void *user, const struct rollout_answer *answer)
     if (ends_here(run, verdict, answer))
         return;
     if (verdict == GOOD) {
-        subscribe_count(&run->s->stats.created);
+        get_further(run, &run->s->stats.created);
         if (rollout_webhook_read(answer->body, on_created_one, run))
             log_message(LOG_DEBUG, "subscription", "Rollout's answer tells no id: seen with the next look");
     }
@@ -280,7 +288,7 @@ static void on_pointed(void *user, const struct rollout_answer *answer)
     if (ends_here(run, verdict, answer))
         return;
     if (verdict == GOOD) {
-        subscribe_count(&run->s->stats.pointed);
+        get_further(run, &run->s->stats.pointed);
         add_print(run, one->id, (size_t)one->event);
         run->at++;
     } else {
@@ -299,7 +307,7 @@ static void on_deleted(void *user, const struct rollout_answer *answer)
     if (verdict == REFUSED && answer->status != 404)
         subscribe_count(&run->s->stats.failed);
     else if (verdict == GOOD || verdict == REFUSED)
-        subscribe_count(&run->s->stats.deleted);
+        get_further(run, &run->s->stats.deleted);
     else if (ends_here(run, verdict, answer))
         return;
     run->at++;

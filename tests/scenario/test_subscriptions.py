@@ -1,6 +1,7 @@
 """The gateway's own subscriptions at Rollout: a stand-in of our own that keeps webhooks, and nothing of the gateway's."""
 import json
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -262,6 +263,19 @@ def test_who_gives_way_to_the_limits_has_not_failed(start, rollout):
         return settled(rollout, "cred", mapped)
     wait_for(later, 30, "the subscriptions")
     assert stats(gateway)["failed"] == 0
+
+
+def test_who_gets_further_each_time_is_not_put_off_longer_and_longer(start, rollout):
+    gateway = start(webhooks={"events": []}, limits={"tenant": {"rate": "20/s", "burst": 5}})
+    gateway.map("acme", "cred", apis=["crm"])
+    jumps = 0
+    while len(rollout.of("cred")) < 37:  # a minute and a half at most; with pauses that double it would be four
+        before, end = len(rollout.of("cred")), time.monotonic() + 3
+        while len(rollout.of("cred")) == before and time.monotonic() < end:
+            time.sleep(0.02)
+        jumps += 1
+        assert jumps <= 30
+        gateway.jump(3)
 
 
 def test_what_is_forbidden_is_left_until_the_next_interval(start, rollout):
