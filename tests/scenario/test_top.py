@@ -33,7 +33,7 @@ def load(gateway):
 def test_once_for_programs(gateway):
     with load(gateway):
         done = run("top", "--once", "--json", "-c", str(gateway.directory / "cli.json"))
-        assert done.returncode == 1  # no such file
+        assert done.returncode == 78  # no such file
         done = run("top", "--once", "--json", "-c", str(cli_config(gateway)))
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -66,7 +66,10 @@ def test_once_for_people(gateway):
 
 
 def test_a_terminal_is_cleared_each_second_until_the_gateway_ends(gateway):
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError:
+        pytest.skip("no terminals here")
     process = subprocess.Popen([BINARY, "top", "-c", str(cli_config(gateway))], stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
     seen = b""

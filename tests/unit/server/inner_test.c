@@ -16,7 +16,7 @@ static void on_answer(void *user, const struct server_inner_answer *answer)
     asked->answers++;
     asked->status = answer->status;
     asked->len = answer->body.len;
-    if (answer->body.len < sizeof asked->body)
+    if (answer->body.len > 0 && answer->body.len < sizeof asked->body)
         memcpy(asked->body, answer->body.ptr, answer->body.len);
     if (answer->fields) {
         const struct http_field *field = http_find_name(answer->fields, SLICE("x-seen"));
