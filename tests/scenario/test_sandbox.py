@@ -27,6 +27,7 @@ class Demo:
         for thread in self.threads:
             thread.start()
         wait_for(lambda: any("clear refusal" in line for line in self.printed), 30, "the greeting")
+        wait_for(lambda: any('"ready"' in line for line in self.lines), 30, "the line that says so")
         told = json.loads(next(line for line in self.lines if '"ready"' in line))
         self.data, self.webhooks, self.admin = (f"http://{told[name]}" for name in ("data", "webhooks", "admin"))
         self.origin = re.search(r"runs at (http://\S+);", "".join(self.printed)).group(1)
