@@ -64,8 +64,8 @@ struct server_connection {
     const struct server_stream *stream;
     struct tls *tls;            /* owned; NULL: plain */
     struct server_inner *inner; /* its client, when it is one of our own; fd is -1 then */
-    const void *from;
-    struct exchange *busy; /* owned; set exactly in SERVER_BUSY */
+    const void *from;           /* whoever stands behind it, borrowed: x->from; NULL: a client */
+    struct exchange *busy;      /* owned; set exactly in SERVER_BUSY */
     struct slice
         in; /* read and not consumed: in the scratch buffer (only during a run) or the end of `pending` */
     struct buf pending;

@@ -241,7 +241,7 @@ def test_a_deleted_credential_leaves_nothing_behind(gateway, origin):
     wait_for(lambda: gateway.events("cache_swept"), what="the sweep")
     assert requests.get(gateway.admin + "/v1/cache", timeout=10).json()["entries"] == 1
     swept = int(gateway.events("cache_swept")[0]["message"].split()[0])
-    assert 302 <= swept <= 604  # 302 in either place; one that was on its way to disk may be gone before it came there
+    assert 600 <= swept <= 604  # 302 in either place; the last ones may be gone before they came to disk
     assert "hit" in status_of(gateway.get("/crm/people/1", tenant="globex"))
     restart(gateway, False)
     again = gateway.get("/crm/people/1", tenant="globex")
